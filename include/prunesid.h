@@ -1,0 +1,2185 @@
+/* prunesid.h - keep the visual tokens that matter, drop the rest, before prefill.   MIT licence.
+ *
+ * WHAT IT DOES
+ *   X is a [T, d] matrix: the T visual tokens (d channels each) of one image, as a vision encoder
+ *   or projector leaves them. PruneSID (arXiv 2603.09480) keeps N of them without any training:
+ *
+ *     1. PSCA         A = sigmoid(X) - mean;  A^T = U S V^T;  V [T, K] holds the top K right singular
+ *                     vectors of A^T. Token i belongs to group g(i) = argmax_k |V_ik|    (Eq. 1 to 3)
+ *     2. redundancy   rho = mean of cos(x_i, x_j) over i < j;  phi = 1 - rho              (Eq. 4)
+ *     3. threshold    tau = lambda rho,  lambda = N / 32                                  (Eq. 4)
+ *     4. NMS          in each group, by falling score: a token survives if its cosine to every
+ *                     survivor so far is at most tau
+ *     5. quotas       the budget N is shared over the groups by their survivors
+ *     6. dynamic      over a batch, N_b is proportional to phi_b: rich images get more
+ *
+ * USE
+ *   #include "prunesid.h"        everything is static inline; link -llapacke -lopenblas -lm
+ *
+ *     prunesid_config config = prunesid_config_init(PRUNESID_AUTO, T, d, 64);
+ *     prunesid_tokens tokens = prunesid_tokens_view(X, PRUNESID_F32, T, d);
+ *     int32_t kept[64];
+ *     prunesid_output out = prunesid_output_init(kept);
+ *     prunesid_status status = prunesid_select_alloc(&config, &tokens, NULL, NULL, &out);
+ *     // kept[0 .. out.n_kept) are ascending token indices; status is 0 or says what is wrong
+ *
+ *   Without a heap call: ask prunesid_workspace_size(&config) once, hand the memory to
+ *   prunesid_select. One stage alone: the functions under STAGES.
+ *
+ * ONE SHARED COPY
+ *   Define PRUNESID_DECLARATIONS to get prototypes only (no BLAS header is read), and compile one
+ *   unit with PRUNESID_IMPLEMENTATION. PRUNESID_API is put in front of every public function
+ *   (default: nothing). One unit uses one of the two ways: a mixed include is an #error.
+ *
+ * GUARANTEES
+ *   - Exactly min(N - reserved, T) distinct ascending indices, for every N >= 1 and T >= 1.
+ *   - The same bits on every run, for every batch size. No random state: the SVD's start block is
+ *     a function of config.seed. Products go to BLAS in tiles below the size at which OpenBLAS
+ *     starts threads, so OPENBLAS_NUM_THREADS changes neither speed nor bits of them; LAPACK's
+ *     dsyevr may differ in the last bit of a double, which rounding to float32 hides.
+ *   - No globals, no heap (but in *_alloc), no stdio, no locale, no errno, no change to BLAS
+ *     threads. Re-entrant with distinct workspaces.
+ *   - On any status but PRUNESID_OK nothing is written to an output.
+ *   - Finiteness is tested on the bits, so -ffast-math does not defeat it.
+ *
+ * MEMORY
+ *   Matrices are row-major; every stride is in elements, every size that ends in _bytes in bytes.
+ *   The caller owns all memory; nothing is kept between calls. No function reads an output array.
+ *
+ * NUMERICS
+ *   rho, phi, tau: float64. NMS compares in float32 where the rounding bound (d + 8) 2^-23 decides
+ *   and in float64 where it does not, so its decisions are those of float64. EXACT is float64
+ *   throughout. KRYLOV is float32 with a residual stop; where that leaves a token's two largest
+ *   loadings too near to each other to tell which is larger, EXACT decides (up to min(T, d) = 1024:
+ *   about 2 images in 100 of 576 tokens). A component whose singular value
+ *   is below 1e-6 of the largest is noise, so is contrast below 1e-12, and of equal singular values
+ *   that K cuts through none may be found: loadings are 0 there, and rank-deficient input gives the
+ *   same groups everywhere. */
+#if defined(PRUNESID_DECLARATIONS) || defined(PRUNESID_IMPLEMENTATION)
+#if defined(PRUNESID_H) && !defined(PRUNESID_H_SHARED_)
+#error "prunesid.h: this unit already has the inline functions; it cannot share a copy as well"
+#endif
+#define PRUNESID_H_SHARED_
+#elif defined(PRUNESID_H_SHARED_)
+#error "prunesid.h: this unit already shares a copy; define PRUNESID_DECLARATIONS here as well"
+#endif
+
+#ifndef PRUNESID_H
+#define PRUNESID_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PRUNESID_VERSION_MAJOR 0
+#define PRUNESID_VERSION_MINOR 1
+#define PRUNESID_VERSION_PATCH 0
+
+#define PRUNESID_ALIGNMENT 16 /* of a workspace, in bytes: what malloc gives */
+
+#ifndef PRUNESID_API
+#define PRUNESID_API
+#endif
+#ifdef PRUNESID_H_SHARED_
+#define PRUNESID_PUBLIC_ PRUNESID_API
+#else
+#define PRUNESID_PUBLIC_ static inline
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- >>types ---------------------------------------------------------------------------- */
+
+/* One status, one cause. PRUNESID_OK is 0, every error is negative. */
+#define PRUNESID_STATUS_TABLE(X)                                                                   \
+    X(PRUNESID_OK, 0, "ok")                                                                        \
+    X(PRUNESID_ERROR_NULL, -1, "a required pointer is NULL")                                       \
+    X(PRUNESID_ERROR_PRESET, -2, "unknown preset")                                                 \
+    X(PRUNESID_ERROR_SVD, -3, "unknown SVD method")                                                \
+    X(PRUNESID_ERROR_DTYPE, -4, "unknown token dtype")                                             \
+    X(PRUNESID_ERROR_EMPTY, -5, "there are no tokens or no channels")                              \
+    X(PRUNESID_ERROR_DIMENSION, -6, "a dimension does not fit a 32-bit LAPACK integer")            \
+    X(PRUNESID_ERROR_OVERFLOW, -7, "the size in bytes does not fit size_t")                        \
+    X(PRUNESID_ERROR_SHAPE, -8, "the tokens' shape is not the configuration's")                    \
+    X(PRUNESID_ERROR_STRIDE, -9, "the row stride is smaller than the row")                         \
+    X(PRUNESID_ERROR_TOKEN_ALIGNMENT, -10, "the data is not aligned to its element")               \
+    X(PRUNESID_ERROR_BUDGET, -11, "the budget must be between 1 and 2147483647")                   \
+    X(PRUNESID_ERROR_RESERVED, -12, "the reserved rows leave no room in the budget")               \
+    X(PRUNESID_ERROR_GROUPS, -13, "the number of groups is out of range")                          \
+    X(PRUNESID_ERROR_GROUP_INDEX, -14, "a token's group is out of range")                          \
+    X(PRUNESID_ERROR_PROTECTED_INDEX, -15, "a protected index is out of range or not ascending")   \
+    X(PRUNESID_ERROR_PROTECTED_COUNT, -16, "there are more protected tokens than tokens to keep")  \
+    X(PRUNESID_ERROR_TOKENS_NOT_FINITE, -17, "a token is not finite")                              \
+    X(PRUNESID_ERROR_SCORES_NOT_FINITE, -18, "a score is not finite")                              \
+    X(PRUNESID_ERROR_LOADINGS_NOT_FINITE, -19, "a loading is not finite")                          \
+    X(PRUNESID_ERROR_WORKSPACE_SHORT, -20, "the workspace is too short")                           \
+    X(PRUNESID_ERROR_WORKSPACE_ALIGNMENT, -21,                                                     \
+        "the workspace is not aligned to PRUNESID_ALIGNMENT")                                      \
+    X(PRUNESID_ERROR_ALLOCATION, -22, "the allocator returned no memory")                          \
+    X(PRUNESID_ERROR_LAPACK, -23, "LAPACK's eigenvalue solver failed")                             \
+    X(PRUNESID_ERROR_PHI, -24, "an information score is not finite or the reference not positive") \
+    X(PRUNESID_ERROR_LIMITS, -25, "a floor is above its ceiling")                                  \
+    X(PRUNESID_ERROR_INDEX, -26, "an index is out of range")                                       \
+    X(PRUNESID_ERROR_COUNTS, -27, "a group has more survivors than members, or a count is negative")
+
+typedef enum prunesid_status {
+#define PRUNESID_X_(name, value, text) name = value,
+    PRUNESID_STATUS_TABLE(PRUNESID_X_)
+#undef PRUNESID_X_
+        PRUNESID_STATUS_END_ = 1 /* not a status: closes the list without a trailing comma */
+} prunesid_status;
+
+/* The rules that belong together. N is the budget, K the number of groups.
+ *             centring   K             score        rho of tau, lambda          quotas        reserved
+ *   PAPER     channel    N / 4         any          Eq. 4, N / 32               proportional  0
+ *   LLAVA     token      N / 4         any          Eq. 4, N / 32               bounded       1
+ *   QWEN2VL   token      max(N/4, 4)   any          all cells, max(18 N/T, 1)   bounded       0
+ *   AUTO      the LLAVA rules with nothing reserved if scores are given, else the QWEN2VL rules
+ * The score is the engine's importance if it gives one, else the loading. K <= min(T, d). */
+typedef enum prunesid_preset {
+    PRUNESID_AUTO = 0,
+    PRUNESID_PAPER = 1,
+    PRUNESID_LLAVA = 2,
+    PRUNESID_QWEN2VL = 3
+} prunesid_preset;
+
+/* How the K principal components are found.
+ *   KRYLOV  block Krylov in float32 until the residual says converged; EXACT where that is cheaper
+ *           (min(T, d) <= 256, or K large against it), where it does not converge, and where
+ *           float32 leaves a token's group open.
+ *   EXACT   float64 Gram matrix on the smaller side, LAPACK's dsyevr for its top K eigenvectors.
+ *   SKETCH  two power iterations on a K-column start block, as the released Python does, but
+ *           seeded: the fastest, and approximate. */
+typedef enum prunesid_svd {
+    PRUNESID_SVD_KRYLOV = 0,
+    PRUNESID_SVD_EXACT = 1,
+    PRUNESID_SVD_SKETCH = 2
+} prunesid_svd;
+
+typedef enum prunesid_dtype {
+    PRUNESID_F32 = 0, /* IEEE 754 binary32 */
+    PRUNESID_F16 = 1, /* IEEE 754 binary16, as uint16_t */
+    PRUNESID_BF16 = 2 /* the upper half of a binary32, as uint16_t */
+} prunesid_dtype;
+
+/* What became of a token. */
+typedef enum prunesid_state {
+    PRUNESID_KEPT = 0,
+    PRUNESID_OVER_QUOTA = 1, /* survived NMS, but its group's quota was full */
+    PRUNESID_SUPPRESSED = 2  /* too similar to a survivor, or its score was not positive */
+} prunesid_state;
+
+/* A view of T x d tokens; it owns nothing. ld > d is legal (features that carry extra planes). */
+typedef struct prunesid_tokens {
+    const void *data;     /* row i starts at element i * ld; aligned to its element */
+    prunesid_dtype dtype; /* of every element */
+    size_t n_tokens;      /* T, rows */
+    size_t dim;           /* d, channels that are read of every row */
+    size_t ld;            /* row stride in elements, >= d */
+} prunesid_tokens;
+
+/* Made by prunesid_config_init; any field may be changed before use. */
+typedef struct prunesid_config {
+    size_t n_tokens;                  /* T */
+    size_t dim;                       /* d */
+    size_t budget;                    /* N: tokens to keep, reserved and protected ones included */
+    prunesid_preset preset;           /* the rules, see prunesid_preset */
+    prunesid_svd svd;                 /* default PRUNESID_SVD_KRYLOV */
+    size_t reserved;                  /* rows inside N that are not in X (a CLS row); LLAVA: 1 */
+    size_t n_groups;                  /* K; default 0: by the preset's rule */
+    uint64_t seed;                    /* of the SVD's start block; default 0 */
+    const int32_t *protected_indices; /* ascending token indices that are always kept; NULL */
+    size_t n_protected;               /* how many; default 0 */
+    uint64_t (*clock_ns)(void);       /* a clock for stats.ns_*; default NULL: they stay 0 */
+} prunesid_config;
+
+/* The redundancy of one image (Eq. 4). */
+typedef struct prunesid_information {
+    double rho;       /* mean of cos(x_i, x_j) over i < j; 0 if T is 1 */
+    double rho_cells; /* the same sum with the diagonal, over all T * T cells (QWEN2VL's) */
+    double phi;       /* 1 - rho */
+    size_t n_nonzero; /* rows that are not all zero */
+} prunesid_information;
+
+typedef struct prunesid_stats {
+    double rho;             /* Eq. 4 */
+    double phi;             /* 1 - rho */
+    double tau;             /* threshold; 0 where nothing was pruned (n_groups is 0 then) */
+    prunesid_preset preset; /* the rules that were used: AUTO resolved */
+    size_t n_groups;        /* K; 0 where nothing was pruned */
+    size_t n_survivors;     /* tokens that NMS left, protected ones included */
+    prunesid_svd svd;       /* the method that gave the components: EXACT after a fall-back */
+    int svd_iterations;     /* Krylov steps; 0 for EXACT */
+    double svd_residual;    /* KRYLOV: max_k |A A^T v_k - s_k^2 v_k| / s_k^2; else 0 */
+    int lapack_info;        /* what dsyevr said when KRYLOV fell back because of it; else 0 */
+    uint64_t ns_redundancy; /* nanoseconds of each stage, by config.clock_ns */
+    uint64_t ns_sigmoid;    /* 0 where EXACT comes at once: part of ns_svd there */
+    uint64_t ns_svd;
+    uint64_t ns_nms;
+    uint64_t ns_quotas;
+} prunesid_stats;
+
+/* Where the answer goes. Every array is the caller's; only indices is required. */
+typedef struct prunesid_output {
+    int32_t *indices;        /* [n_kept] ascending kept tokens; prunesid_n_kept tells how many */
+    int32_t *order;          /* [n_kept] the same as picked: protected, then by group; or NULL */
+    int32_t *group;          /* [T] group of each token, -1 where nothing was pruned; or NULL */
+    uint8_t *state;          /* [T] prunesid_state of each token; or NULL */
+    float *loading;          /* [T] |V_i,g(i)|, 0 where nothing was pruned; or NULL */
+    int32_t *representative; /* [T] the kept token that stands for each; or NULL. A kept token
+                              * stands for itself, a dropped one for the kept token of its group
+                              * (of all groups, if its own keeps none) with the largest cosine,
+                              * the lower index first among equals */
+    size_t n_kept;           /* written: min(N - reserved, T) */
+    prunesid_stats stats;    /* written */
+} prunesid_output;
+
+/* Memory for prunesid_select_alloc. */
+typedef struct prunesid_allocator {
+    void *(*allocate)(size_t n_bytes, void *user); /* aligned to PRUNESID_ALIGNMENT, or NULL */
+    void (*release)(void *memory, void *user);
+    void *user;
+} prunesid_allocator;
+
+/* A running mean of phi: start from {0, 0}. */
+typedef struct prunesid_calibration {
+    double phi_mean;   /* phi_ref for prunesid_budget, once n_images > 0 */
+    uint64_t n_images; /* images seen */
+} prunesid_calibration;
+
+/* ---- EASY ------------------------------------------------------------------------------- */
+
+/* A constant text for a status; "unknown status" for any other number. */
+PRUNESID_PUBLIC_ const char *prunesid_status_string(prunesid_status status);
+
+/* Every field filled: the preset's reserved rows, KRYLOV, seed 0, nothing protected. Checks
+ * nothing; prunesid_select does. */
+PRUNESID_PUBLIC_ prunesid_config prunesid_config_init(
+    prunesid_preset preset, size_t n_tokens, size_t dim, size_t budget);
+
+/* A view with ld = dim. */
+PRUNESID_PUBLIC_ prunesid_tokens prunesid_tokens_view(
+    const void *data, prunesid_dtype dtype, size_t n_tokens, size_t dim);
+
+/* indices [prunesid_n_kept] required; everything optional is NULL. */
+PRUNESID_PUBLIC_ prunesid_output prunesid_output_init(int32_t *indices);
+
+/* prunesid_select with a workspace from allocator (NULL: malloc and free), released again.
+ * Status: prunesid_select's, and PRUNESID_ERROR_ALLOCATION. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *config,
+    const prunesid_tokens *tokens, const float *scores, const prunesid_allocator *allocator,
+    prunesid_output *out);
+
+/* ---- CORE ------------------------------------------------------------------------------- */
+
+/* min(N - reserved, T): how many indices prunesid_select writes; 0 if N <= reserved. */
+PRUNESID_PUBLIC_ size_t prunesid_n_kept(const prunesid_config *config);
+
+/* config with AUTO replaced by the rules it stands for and n_groups by its value (>= 1).
+ * has_scores: whether importance scores will be given. */
+PRUNESID_PUBLIC_ prunesid_config prunesid_config_resolve(
+    const prunesid_config *config, int has_scores);
+
+/* Bytes of workspace that prunesid_select and every stage need for this configuration: exact,
+ * O(T (d + K)), never T x T, growing with T; 0 if the configuration is not valid. Seed, clock and
+ * the content of protected_indices do not matter. */
+PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config);
+
+/* Selects min(N - reserved, T) tokens.
+ *   config     as above; protected tokens are kept first, count inside N, and suppress their
+ *              near-duplicates; the quotas share what they leave
+ *   tokens     [T, d] f32, f16 or bf16, finite
+ *   scores     [T] importance, finite, or NULL: the loadings. A token with a score of 0 or less
+ *              never survives NMS, but may fill a quota that survivors leave open
+ *   workspace  prunesid_workspace_size bytes, aligned to PRUNESID_ALIGNMENT; its content is irrelevant
+ *   out        see prunesid_output; arrays must not overlap tokens, scores or workspace
+ * N - reserved >= T keeps everything, without any SVD.
+ * Cost: KRYLOV about 4 T d m flops, m about 2 K + 6 b basis vectors in blocks of b (8 to 32);
+ *   EXACT T d min(T, d) float64 flops and 4/3 min(T, d)^3 for the eigenvectors. NMS at most
+ *   d (pairs inside groups) flops, none if tau >= 1.
+ * Status: any but ALLOCATION, PHI, LIMITS, INDEX, COUNTS, GROUP_INDEX, LOADINGS_NOT_FINITE. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_select(const prunesid_config *config,
+    const prunesid_tokens *tokens, const float *scores, void *workspace, size_t workspace_bytes,
+    prunesid_output *out);
+
+/* The same from loadings that the engine has (its own SVD on a GPU): signs do not matter.
+ *   loadings  [T, K] float32, row stride ld_loadings >= K, finite; K = config->n_groups, which must
+ *             be set (1 or more; it may exceed min(T, d) here)
+ * Status: prunesid_select's, PRUNESID_ERROR_LOADINGS_NOT_FINITE, and PRUNESID_ERROR_STRIDE for
+ * ld_loadings < K. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_select_from_loadings(const prunesid_config *config,
+    const prunesid_tokens *tokens, const float *loadings, size_t ld_loadings, const float *scores,
+    void *workspace, size_t workspace_bytes, prunesid_output *out);
+
+/* ---- DYNAMIC: the information-aware ratio ------------------------------------------------- */
+
+/* rho and phi of one image in O(T d), from |sum_i x_i / |x_i|| : no T x T matrix. The budget in
+ * config does not matter (1 will do). Zero rows count as orthogonal to everything.
+ * Status: OK, NULL, the configuration's and the tokens' errors, WORKSPACE_*. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_config *config,
+    const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes,
+    prunesid_information *out);
+
+/* Budgets of B images in proportion to max(phi_b, 0), summing to exactly B * N as far as the limits
+ * allow: clamp(c phi_b, low_b, high_b) with the one c that makes the sum right, then largest
+ * remainders, the lower index first among equals.
+ *   phi      [B] finite         low   [B] floors, or NULL: 1 each
+ *   budget   N, the mean        high  [B] ceilings, or NULL: B * N each
+ *   budgets  [B] written
+ * Cost: O(B) a pass, at most B passes, two or three in practice.
+ * Status: OK, NULL, EMPTY (B is 0), BUDGET, OVERFLOW (B * N), PHI, LIMITS. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_images, size_t budget,
+    const size_t *low, const size_t *high, size_t *budgets);
+
+/* The budget of one image whatever else is in its batch, so that the result can be cached:
+ * clamp(round(N phi / phi_ref), low, high), halves to even; phi below 0 counts as 0.
+ * Status: OK, NULL, BUDGET (N is 0 or too large), PHI, LIMITS. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_budget(
+    double phi, double phi_ref, size_t budget, size_t low, size_t high, size_t *out);
+
+/* Adds one phi to the running mean. Status: OK, NULL, PHI. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_calibrate(prunesid_calibration *calibration, double phi);
+
+/* ---- AFTER ------------------------------------------------------------------------------- */
+
+/* out row j = rows row indices[j], each of row_bytes bytes; rows lie row_stride_bytes apart, out rows
+ * out_stride_bytes. out may be rows itself (same stride) when indices ascend.
+ *   indices  [n_indices], each in [0, n_rows)
+ * Status: OK, NULL, STRIDE (a stride < row_bytes), INDEX, OVERFLOW. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows, size_t row_bytes,
+    size_t row_stride_bytes, const int32_t *indices, size_t n_indices, void *out,
+    size_t out_stride_bytes);
+
+/* ---- STAGES: each alone, on the workspace of the same configuration ------------------------ */
+
+/* PRUNESID_OK, or the first thing wrong with the view; for PRUNESID_ERROR_TOKENS_NOT_FINITE the first
+ * such element's place goes to *row and *column (either may be NULL). A view of scores or loadings
+ * finds theirs. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_tokens_check(
+    const prunesid_tokens *tokens, size_t *row, size_t *column);
+
+/* PSCA (Eq. 1, 2): V [T, K] row-major, K = prunesid_config_resolve(config, 0).n_groups; unit columns
+ * by falling singular value, signs arbitrary; columns beyond the numerical rank, or that SKETCH
+ * does not resolve, are 0.
+ * stats may be NULL; only its svd_*, lapack_info, ns_sigmoid and ns_svd are written.
+ * Status: as prunesid_select. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_loadings(const prunesid_config *config,
+    const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes, float *loadings,
+    prunesid_stats *stats);
+
+/* Grouping (Eq. 3): group[i] = argmax_k |V_ik|, the first among equals; loading[i] = that |V_ik|.
+ * Status: OK, NULL, EMPTY (T or K is 0), DIMENSION, STRIDE, LOADINGS_NOT_FINITE. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_group(const float *loadings, size_t n_tokens,
+    size_t n_groups, size_t ld_loadings, int32_t *group, float *loading);
+
+/* tau = lambda rho (Eq. 4), by config's preset; AUTO counts as QWEN2VL. Neither may be NULL. */
+PRUNESID_PUBLIC_ double prunesid_threshold(
+    const prunesid_config *config, const prunesid_information *information);
+
+/* NMS inside each of config->n_groups groups.
+ *   group        [T] in [0, n_groups)
+ *   scores       [T] finite
+ *   order        [T] written: group after group; in each the survivors as picked, then the rest by
+ *                falling score, the lower index first among equals. Protected tokens survive first
+ *   n_members    [n_groups] written: tokens of each group
+ *   n_survivors  [n_groups] written
+ * Status: as prunesid_select, and GROUP_INDEX, SCORES_NOT_FINITE. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
+    const prunesid_tokens *tokens, const int32_t *group, const float *scores, double tau,
+    void *workspace, size_t workspace_bytes, int32_t *order, int32_t *n_members,
+    int32_t *n_survivors);
+
+/* Shares config->budget over config->n_groups groups by the preset's rule (AUTO: bounded).
+ *   PAPER    n_k = floor(N v_k / sum v), the largest remainders up; v_k itself if sum v <= N
+ *   others   at least 1 a group, at most 5 ceil(N / 64), cumulative float32 rounding, then a fill by
+ *            falling survivor count
+ *   n_members, n_survivors  [n_groups] without the protected tokens; config->n_protected is taken
+ *            off the budget
+ *   quotas   [n_groups] written; their sum may differ from the tokens to keep: the first that many
+ *            in group order are kept, or the best-scored suppressed ones fill up (PAPER)
+ * Status: OK, NULL, the configuration's errors, COUNTS, WORKSPACE_*. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
+    const int32_t *n_members, const int32_t *n_survivors, void *workspace, size_t workspace_bytes,
+    int32_t *quotas);
+
+#undef PRUNESID_PUBLIC_
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* PRUNESID_H: stop here if you only want the interface */
+
+#if !defined(PRUNESID_H_DEFINED_) &&                                                               \
+    (!defined(PRUNESID_H_SHARED_) || defined(PRUNESID_IMPLEMENTATION))
+#define PRUNESID_H_DEFINED_
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* cblas.h and lapacke.h would bring <complex.h> and its macro I; plain complex types keep it out. A
+ * unit that calls complex BLAS or LAPACK routines itself includes their headers before this one. */
+#ifndef CBLAS_H
+#ifndef FORCE_OPENBLAS_COMPLEX_STRUCT
+#define FORCE_OPENBLAS_COMPLEX_STRUCT
+#endif
+#include <cblas.h>
+#endif
+#ifndef _LAPACKE_H_
+#ifndef LAPACK_COMPLEX_CUSTOM
+#define LAPACK_COMPLEX_CUSTOM
+#ifdef __cplusplus
+typedef struct prunesid_complex_float_ {
+    float real, imag;
+} prunesid_complex_float_;
+typedef struct prunesid_complex_double_ {
+    double real, imag;
+} prunesid_complex_double_;
+#define lapack_complex_float prunesid_complex_float_
+#define lapack_complex_double prunesid_complex_double_
+#else
+#define lapack_complex_float float _Complex
+#define lapack_complex_double double _Complex
+#endif
+#endif
+#include <lapacke.h>
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifdef PRUNESID_H_SHARED_
+#define PRUNESID_PUBLIC_
+#else
+#define PRUNESID_PUBLIC_ static inline
+#endif
+#define PRUNESID_PRIVATE_ static inline
+
+#define PRUNESID_LANES_ 16 /* floats a kernel works on at once: a constant trip count vectorises */
+#define PRUNESID_PANEL_ 64 /* rows or columns of A that the float64 code holds at once */
+#define PRUNESID_AFFORDABLE_ 1024          /* min(T, d) up to which EXACT may settle a near tie */
+#define PRUNESID_FIRST_ 1e300              /* ranks a protected token above every float32 score */
+#define PRUNESID_EXACT_ 9007199254740992.0 /* 2^53: whole numbers below are exact in a double */
+#define PRUNESID_INT_MAX_ ((size_t)2147483647) /* of a 32-bit BLAS or LAPACK integer */
+
+/* ---- >>kernels: what runs between the BLAS calls ------------------------------------------ */
+
+/* Exponent bits all set: infinite or not a number. */
+PRUNESID_PRIVATE_ int prunesid_not_finite_(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (bits & 0x7f800000u) == 0x7f800000u;
+}
+
+PRUNESID_PRIVATE_ int prunesid_all_finite_(const float *x, size_t n)
+{
+    int bad = 0;
+    for (size_t i = 0; i < n; i++)
+        bad |= prunesid_not_finite_(x[i]);
+    return !bad;
+}
+
+PRUNESID_PRIVATE_ int prunesid_all_finite64_(const double *x, size_t n)
+{
+    int bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        bad |= (bits & 0x7ff0000000000000u) == 0x7ff0000000000000u;
+    }
+    return !bad;
+}
+
+/* Exact for every binary16; the subnormal ones go through an integer, so that a processor that
+ * flushes binary32 subnormals cannot lose them. */
+PRUNESID_PRIVATE_ float prunesid_from_f16_(uint16_t half)
+{
+    const uint32_t sign = ((uint32_t)half & 0x8000u) << 16;
+    const uint32_t rest = (uint32_t)half & 0x7fffu;
+    float x = (float)rest * 5.9604644775390625e-8f; /* 2^-24 */
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (rest >= 0x0400u)
+        bits = (rest << 13) + (rest >= 0x7c00u ? 0x70000000u : 0x38000000u);
+    bits |= sign;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+PRUNESID_PRIVATE_ float prunesid_from_bf16_(uint16_t upper)
+{
+    const uint32_t bits = (uint32_t)upper << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Elements [j, j + n) of row i as float32: in place for F32, else converted into buffer [n]. */
+PRUNESID_PRIVATE_ const float *prunesid_row_(
+    const prunesid_tokens *x, size_t i, size_t j, size_t n, float *buffer)
+{
+    const size_t at = i * x->ld + j;
+    if (x->dtype == PRUNESID_F32)
+        return (const float *)x->data + at;
+    const unsigned char *row = (const unsigned char *)x->data + at * sizeof(uint16_t);
+    for (size_t k = 0; k < n; k++) {
+        uint16_t half; /* the caller's type may be one of its own */
+        memcpy(&half, row + k * sizeof half, sizeof half);
+        buffer[k] = x->dtype == PRUNESID_F16 ? prunesid_from_f16_(half) : prunesid_from_bf16_(half);
+    }
+    return buffer;
+}
+
+/* 1 / (1 + e^-x) within 2^-23 (absolute). 2^t = 2^n 2^f by a minimax polynomial. Clamping and rounding
+ * by way of integers survive -ffast-math, and vectorise with SSE2 under plain -O2. */
+PRUNESID_PRIVATE_ float prunesid_sigmoid_(float x)
+{
+    float t = x * -1.44269504f, scale;
+    uint32_t bits;
+    memcpy(&bits, &t, sizeof bits);
+    int32_t magnitude = (int32_t)(bits & 0x7fffffffu);
+    magnitude = magnitude < 0x42fc0000 ? magnitude : 0x42fc0000; /* |t| <= 126 */
+    bits = (bits & 0x80000000u) | (uint32_t)magnitude;
+    memcpy(&t, &bits, sizeof t);
+    const int32_t n = (int32_t)(t + 192.5f) - 192;
+    const float f = t - (float)n;
+    bits = (uint32_t)(n + 127) << 23;
+    memcpy(&scale, &bits, sizeof scale);
+    float p = 1.53458118e-4f;
+    p = p * f + 1.339993122e-3f;
+    p = p * f + 9.618488958e-3f;
+    p = p * f + 5.550328777e-2f;
+    p = p * f + 0.240226469f;
+    p = p * f + 0.693147206f;
+    p = p * f + 1.0f;
+    return 1.0f / (1.0f + p * scale);
+}
+
+/* a[j] = sigmoid(x[j]). */
+PRUNESID_PRIVATE_ void prunesid_sigmoid_row_(const float *x, size_t n, float *a)
+{
+    size_t j = 0;
+    for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_) {
+        float lane[PRUNESID_LANES_]; /* a and x could overlap for all that the compiler knows */
+        for (size_t l = 0; l < PRUNESID_LANES_; l++)
+            lane[l] = prunesid_sigmoid_(x[j + l]);
+        memcpy(a + j, lane, sizeof lane);
+    }
+    for (; j < n; j++)
+        a[j] = prunesid_sigmoid_(x[j]);
+}
+
+/* The same in float64, for EXACT; the clamp keeps exp from touching errno. */
+PRUNESID_PRIVATE_ double prunesid_sigmoid64_(double x)
+{
+    x = x < -700.0 ? -700.0 : x;
+    x = x > 700.0 ? 700.0 : x;
+    return 1.0 / (1.0 + exp(-x));
+}
+
+PRUNESID_PRIVATE_ double prunesid_sum_(const float *x, size_t n)
+{
+    double lane[PRUNESID_LANES_] = {0};
+    double sum = 0.0;
+    size_t j = 0;
+    for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_)
+        for (size_t l = 0; l < PRUNESID_LANES_; l++)
+            lane[l] += (double)x[j + l];
+    for (; j < n; j++)
+        sum += (double)x[j];
+    for (size_t l = 0; l < PRUNESID_LANES_; l++)
+        sum += lane[l];
+    return sum;
+}
+
+/* x . y in float64: neither 1e30 nor 1e-38 squared leaves its range. */
+PRUNESID_PRIVATE_ double prunesid_dot64_(const float *x, const float *y, size_t n)
+{
+    double lane[PRUNESID_LANES_] = {0};
+    double sum = 0.0;
+    size_t j = 0;
+    for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_)
+        for (size_t l = 0; l < PRUNESID_LANES_; l++)
+            lane[l] += (double)x[j + l] * (double)y[j + l];
+    for (; j < n; j++)
+        sum += (double)x[j] * (double)y[j];
+    for (size_t l = 0; l < PRUNESID_LANES_; l++)
+        sum += lane[l];
+    return sum;
+}
+
+/* x . y in float32, for unit vectors: within (n + 8) 2^-24. */
+PRUNESID_PRIVATE_ float prunesid_dot_(const float *x, const float *y, size_t n)
+{
+    float lane[PRUNESID_LANES_] = {0};
+    float sum = 0.0f;
+    size_t j = 0;
+    for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_)
+        for (size_t l = 0; l < PRUNESID_LANES_; l++)
+            lane[l] += x[j + l] * y[j + l];
+    for (; j < n; j++)
+        sum += x[j] * y[j];
+    for (size_t l = 0; l < PRUNESID_LANES_; l++)
+        sum += lane[l];
+    return sum;
+}
+
+/* C = alpha op(A) op(B) + beta C, row-major, op(A) m x k, op(B) k x n. OpenBLAS calls its threads
+ * when m n k exceeds 2^18; below that a product costs the same (measured: within 5 % for these
+ * shapes), its bits depend on nothing but the operands, and callers can thread over images. */
+#define PRUNESID_GEMM_(name, real, blas)                                                           \
+    PRUNESID_PRIVATE_ void name(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n,        \
+        size_t k, real alpha, const real *a, size_t lda, const real *b, size_t ldb, real beta,     \
+        real *c, size_t ldc)                                                                       \
+    {                                                                                              \
+        const size_t tn = n < 64 ? n : 64, tm = m < 64 ? m : 64;                                   \
+        const size_t most = tm * tn > 0 ? ((size_t)1 << 18) / (tm * tn) : 1;                       \
+        const size_t tk = k < most ? k : most;                                                     \
+        for (size_t i = 0; i < m; i += tm)                                                         \
+            for (size_t j = 0; j < n; j += tn)                                                     \
+                for (size_t p = 0; p < k; p += tk)                                                 \
+                    blas(CblasRowMajor, ta, tb, (int)(m - i < tm ? m - i : tm),                    \
+                        (int)(n - j < tn ? n - j : tn), (int)(k - p < tk ? k - p : tk), alpha,     \
+                        ta == CblasTrans ? a + p * lda + i : a + i * lda + p, (int)lda,            \
+                        tb == CblasTrans ? b + j * ldb + p : b + p * ldb + j, (int)ldb,            \
+                        p == 0 ? beta : (real)1, c + i * ldc + j, (int)ldc);                       \
+    }
+PRUNESID_GEMM_(prunesid_sgemm_, float, cblas_sgemm)
+PRUNESID_GEMM_(prunesid_dgemm_, double, cblas_dgemm)
+#undef PRUNESID_GEMM_
+
+/* A token or group with what it is ranked by. */
+typedef struct prunesid_rank_ {
+    double key;
+    int32_t index;
+} prunesid_rank_;
+
+PRUNESID_PRIVATE_ int prunesid_before_(const prunesid_rank_ *a, const prunesid_rank_ *b)
+{
+    return a->key > b->key || (a->key >= b->key && a->index < b->index);
+}
+
+/* Heap sort: falling key, the lower index first among equals; in place, since qsort may allocate. */
+PRUNESID_PRIVATE_ void prunesid_sort_(prunesid_rank_ *r, size_t n)
+{
+    for (size_t built = n / 2, end = n; end > 1;) {
+        prunesid_rank_ moved;
+        if (built > 0) {
+            moved = r[--built];
+        } else {
+            moved = r[--end];
+            r[end] = r[0];
+        }
+        size_t hole = built;
+        for (size_t child; (child = 2 * hole + 1) < end; hole = child) {
+            if (child + 1 < end && prunesid_before_(&r[child], &r[child + 1]))
+                child++;
+            if (!prunesid_before_(&moved, &r[child]))
+                break;
+            r[hole] = r[child];
+        }
+        r[hole] = moved;
+    }
+}
+
+/* ---- >>checks ----------------------------------------------------------------------------- */
+
+/* a * b, or SIZE_MAX if it does not fit; SIZE_MAX stays SIZE_MAX. */
+PRUNESID_PRIVATE_ size_t prunesid_times_(size_t a, size_t b)
+{
+    return b != 0 && a > SIZE_MAX / b ? SIZE_MAX : a * b;
+}
+
+/* config has been resolved: AUTO is gone, n_groups is set. */
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_config_(const prunesid_config *config)
+{
+    const size_t T = config->n_tokens, d = config->dim, N = config->budget;
+    if (T == 0 || d == 0)
+        return PRUNESID_ERROR_EMPTY;
+    if (T > PRUNESID_INT_MAX_ || d > PRUNESID_INT_MAX_)
+        return PRUNESID_ERROR_DIMENSION;
+    if (prunesid_times_(T, prunesid_times_(d, sizeof(float))) > SIZE_MAX / 2)
+        return PRUNESID_ERROR_OVERFLOW;
+    if ((int)config->preset < (int)PRUNESID_AUTO || (int)config->preset > (int)PRUNESID_QWEN2VL)
+        return PRUNESID_ERROR_PRESET;
+    if ((int)config->svd < (int)PRUNESID_SVD_KRYLOV || (int)config->svd > (int)PRUNESID_SVD_SKETCH)
+        return PRUNESID_ERROR_SVD;
+    if (N == 0 || N > PRUNESID_INT_MAX_)
+        return PRUNESID_ERROR_BUDGET;
+    if (config->reserved >= N)
+        return PRUNESID_ERROR_RESERVED;
+    if (config->n_groups == 0 || config->n_groups > PRUNESID_INT_MAX_)
+        return PRUNESID_ERROR_GROUPS;
+    if (config->n_protected > 0 && config->protected_indices == NULL)
+        return PRUNESID_ERROR_NULL;
+    if (config->n_protected > prunesid_n_kept(config))
+        return PRUNESID_ERROR_PROTECTED_COUNT;
+    for (size_t i = 0; i < config->n_protected; i++) {
+        const int32_t index = config->protected_indices[i];
+        if (index < 0 || (size_t)index >= T || (i > 0 && index <= config->protected_indices[i - 1]))
+            return PRUNESID_ERROR_PROTECTED_INDEX;
+    }
+    return PRUNESID_OK;
+}
+
+/* The view without its values. */
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_view_(const prunesid_tokens *x)
+{
+    if (x->n_tokens == 0 || x->dim == 0)
+        return PRUNESID_ERROR_EMPTY;
+    if (x->n_tokens > PRUNESID_INT_MAX_ || x->dim > PRUNESID_INT_MAX_)
+        return PRUNESID_ERROR_DIMENSION;
+    if (x->ld < x->dim)
+        return PRUNESID_ERROR_STRIDE;
+    if ((int)x->dtype < (int)PRUNESID_F32 || (int)x->dtype > (int)PRUNESID_BF16)
+        return PRUNESID_ERROR_DTYPE;
+    if (prunesid_times_(x->n_tokens, prunesid_times_(x->ld, sizeof(float))) > SIZE_MAX / 2)
+        return PRUNESID_ERROR_OVERFLOW;
+    if (x->data == NULL)
+        return PRUNESID_ERROR_NULL;
+    const size_t align = x->dtype == PRUNESID_F32 ? sizeof(float) : sizeof(uint16_t);
+    return (uintptr_t)x->data % align != 0 ? PRUNESID_ERROR_TOKEN_ALIGNMENT : PRUNESID_OK;
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_tokens_check(
+    const prunesid_tokens *tokens, size_t *row, size_t *column)
+{
+    if (tokens == NULL)
+        return PRUNESID_ERROR_NULL;
+    const prunesid_status status = prunesid_check_view_(tokens);
+    if (status != PRUNESID_OK)
+        return status;
+    float buffer[PRUNESID_PANEL_];
+    for (size_t i = 0; i < tokens->n_tokens; i++)
+        for (size_t j = 0, n; j < tokens->dim; j += n) {
+            n = tokens->dim - j < PRUNESID_PANEL_ ? tokens->dim - j : PRUNESID_PANEL_;
+            const float *x = prunesid_row_(tokens, i, j, n, buffer);
+            for (size_t k = 0; k < n; k++)
+                if (prunesid_not_finite_(x[k])) {
+                    if (row != NULL)
+                        *row = i;
+                    if (column != NULL)
+                        *column = j + k;
+                    return PRUNESID_ERROR_TOKENS_NOT_FINITE;
+                }
+        }
+    return PRUNESID_OK;
+}
+
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_workspace_(
+    const prunesid_config *config, const void *workspace, size_t bytes)
+{
+    const size_t needed = prunesid_workspace_size(config);
+    if (needed == 0)
+        return PRUNESID_ERROR_OVERFLOW;
+    if (workspace == NULL)
+        return PRUNESID_ERROR_NULL;
+    if ((uintptr_t)workspace % PRUNESID_ALIGNMENT != 0)
+        return PRUNESID_ERROR_WORKSPACE_ALIGNMENT;
+    return bytes < needed ? PRUNESID_ERROR_WORKSPACE_SHORT : PRUNESID_OK;
+}
+
+/* What every function that works on tokens checks first; *resolved is config with AUTO gone. */
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_(const prunesid_config *config, int has_scores,
+    const prunesid_tokens *tokens, const void *workspace, size_t bytes, prunesid_config *resolved)
+{
+    if (config == NULL || tokens == NULL)
+        return PRUNESID_ERROR_NULL;
+    *resolved = prunesid_config_resolve(config, has_scores);
+    prunesid_status status = prunesid_check_config_(resolved);
+    if (status == PRUNESID_OK)
+        status = prunesid_check_view_(tokens);
+    if (status == PRUNESID_OK &&
+        (tokens->n_tokens != config->n_tokens || tokens->dim != config->dim))
+        status = PRUNESID_ERROR_SHAPE;
+    if (status == PRUNESID_OK)
+        status = prunesid_check_workspace_(config, workspace, bytes);
+    return status;
+}
+
+/* ---- >>workspace -------------------------------------------------------------------------- */
+
+typedef struct prunesid_arena_ {
+    unsigned char *base; /* NULL while only the size is asked for */
+    size_t used, peak;   /* SIZE_MAX / 2 once something did not fit */
+} prunesid_arena_;
+
+PRUNESID_PRIVATE_ void *prunesid_take_(prunesid_arena_ *arena, size_t n, size_t item_bytes)
+{
+    const size_t at = arena->used;
+    size_t bytes = prunesid_times_(n, item_bytes);
+    bytes = bytes > SIZE_MAX / 4 ? SIZE_MAX : (bytes + 63) / 64 * 64;
+    arena->used = at > SIZE_MAX / 4 || bytes == SIZE_MAX ? SIZE_MAX / 2 : at + bytes;
+    arena->peak = arena->used > arena->peak ? arena->used : arena->peak;
+    return arena->base != NULL ? arena->base + at : NULL;
+}
+
+#define PRUNESID_TAKE_(array, type, n) array = (type *)prunesid_take_(arena, n, sizeof(type))
+
+/* Scratch of dsyevr, and its answer: the top k eigenpairs by rising value, vectors as rows. */
+typedef struct prunesid_eigen_ {
+    double *values, *vectors, *work;
+    lapack_int *iwork, *support;
+} prunesid_eigen_;
+
+PRUNESID_PRIVATE_ void prunesid_take_eigen_(
+    prunesid_arena_ *arena, size_t n, size_t k, prunesid_eigen_ *eigen)
+{
+    PRUNESID_TAKE_(eigen->values, double, n);
+    PRUNESID_TAKE_(eigen->vectors, double, prunesid_times_(n, k));
+    PRUNESID_TAKE_(eigen->work, double, prunesid_times_(40, n));
+    PRUNESID_TAKE_(eigen->iwork, lapack_int, prunesid_times_(10, n));
+    PRUNESID_TAKE_(eigen->support, lapack_int, prunesid_times_(2, n));
+}
+
+/* What one run works on. The arrays of EXACT, of KRYLOV and SKETCH, and of NMS are never alive
+ * together and lie in the same bytes. */
+typedef struct prunesid_plan_ {
+    size_t T, d, K;
+    size_t n;                             /* min(T, d) */
+    size_t block;                         /* b: columns that KRYLOV adds in a step; K for SKETCH */
+    size_t most;                          /* the largest basis */
+    int direct;                           /* EXACT at once: asked for, or cheaper */
+    double *inverse;                      /* [T] 1 / |x_i|, 0 for a zero row */
+    double *sum;                          /* [d] */
+    float *row;                           /* [max(d, 64)] */
+    float *V;                             /* [T, K] loadings */
+    float *loading;                       /* [T] */
+    int32_t *group;                       /* [T] */
+    int32_t *order;                       /* [T] tokens by group, survivors first */
+    int32_t *picked;                      /* [T] the kept ones as picked */
+    int32_t *members, *survivors, *quota; /* [K] */
+    prunesid_rank_ *rank;                 /* [max(T, K)] */
+    uint8_t *state;                       /* [T] */
+    /* EXACT */
+    double *mean;          /* [max(T, d)] */
+    double *panel;         /* [64, max(T, d)] part of A */
+    double *part;          /* [64, K] */
+    double *gram;          /* [n, n] */
+    prunesid_eigen_ exact; /* n, K */
+    /* KRYLOV and SKETCH */
+    float *A;              /* [T, d] */
+    float *Q, *W;          /* [T, most] basis, [d, most] A^T Q */
+    float *B, *B2;         /* [T, block], [max(T, d), block] next block */
+    float *C;              /* [most, max(block, K)] */
+    float *H;              /* [most, most] Q^T A A^T Q, upper triangle */
+    double *H2;            /* [most, most] its copy for dsyevr */
+    double *G, *scale, *t; /* [block, block], [block], [block, block] */
+    prunesid_eigen_ ritz;  /* most, max(block, K) */
+    /* NMS */
+    float *unit; /* [T, d] x_i / |x_i| */
+} prunesid_plan_;
+
+PRUNESID_PRIVATE_ void prunesid_lay_out_(
+    const prunesid_config *config, prunesid_arena_ *arena, prunesid_plan_ *p)
+{
+    const size_t T = config->n_tokens, d = config->dim, K = config->n_groups;
+    const size_t larger = T > d ? T : d, n = T < d ? T : d;
+    memset(p, 0, sizeof *p);
+    p->T = T;
+    p->d = d;
+    p->K = K;
+    p->n = n;
+    /* Small blocks cost fewer flops to convergence, large ones run nearer to BLAS's peak. */
+    p->block = K <= 24 ? 8 : K <= 72 ? 16 : 32;
+    p->most = 2 * K + 10 * p->block < n ? 2 * K + 10 * p->block : n;
+    p->direct = n <= 256 || 2 * (2 * K + 6 * p->block) > n || config->svd == PRUNESID_SVD_EXACT;
+    if (config->svd == PRUNESID_SVD_SKETCH) {
+        p->block = p->most = K;
+        p->direct = 0;
+    }
+    PRUNESID_TAKE_(p->inverse, double, T);
+    PRUNESID_TAKE_(p->sum, double, d);
+    PRUNESID_TAKE_(p->row, float, d > PRUNESID_PANEL_ ? d : PRUNESID_PANEL_);
+    PRUNESID_TAKE_(p->V, float, prunesid_times_(T, K));
+    PRUNESID_TAKE_(p->loading, float, T);
+    PRUNESID_TAKE_(p->group, int32_t, T);
+    PRUNESID_TAKE_(p->order, int32_t, T);
+    PRUNESID_TAKE_(p->picked, int32_t, T);
+    PRUNESID_TAKE_(p->members, int32_t, K);
+    PRUNESID_TAKE_(p->survivors, int32_t, K);
+    PRUNESID_TAKE_(p->quota, int32_t, K);
+    PRUNESID_TAKE_(p->rank, prunesid_rank_, T > K ? T : K);
+    PRUNESID_TAKE_(p->state, uint8_t, T);
+
+    const size_t shared = arena->used;
+    PRUNESID_TAKE_(p->unit, float, prunesid_times_(T, d));
+    if (K > n) /* loadings from elsewhere: no SVD of ours */
+        return;
+
+    if (config->svd != PRUNESID_SVD_SKETCH) {
+        arena->used = shared;
+        PRUNESID_TAKE_(p->mean, double, larger);
+        PRUNESID_TAKE_(p->panel, double, prunesid_times_(PRUNESID_PANEL_, larger));
+        PRUNESID_TAKE_(p->part, double, prunesid_times_(PRUNESID_PANEL_, K));
+        PRUNESID_TAKE_(p->gram, double, prunesid_times_(n, n));
+        prunesid_take_eigen_(arena, n, K, &p->exact);
+    }
+    if (!p->direct) {
+        const size_t m = p->most, b = p->block, wide = b > K ? b : K;
+        arena->used = shared;
+        PRUNESID_TAKE_(p->A, float, prunesid_times_(T, d));
+        PRUNESID_TAKE_(p->Q, float, prunesid_times_(T, m));
+        PRUNESID_TAKE_(p->W, float, prunesid_times_(d, m));
+        PRUNESID_TAKE_(p->B, float, prunesid_times_(T, b));
+        PRUNESID_TAKE_(p->B2, float, prunesid_times_(larger, b));
+        PRUNESID_TAKE_(p->C, float, prunesid_times_(m, wide));
+        PRUNESID_TAKE_(p->H, float, prunesid_times_(m, m));
+        PRUNESID_TAKE_(p->H2, double, prunesid_times_(m, m));
+        PRUNESID_TAKE_(p->G, double, prunesid_times_(b, b));
+        PRUNESID_TAKE_(p->scale, double, b);
+        PRUNESID_TAKE_(p->t, double, prunesid_times_(b, b));
+        prunesid_take_eigen_(arena, m, wide, &p->ritz);
+    }
+}
+
+#undef PRUNESID_TAKE_
+
+/* ---- >>redundancy: Eq. 4 ------------------------------------------------------------------ */
+
+/* Fills p->inverse as well. With s = |sum_i x_i / |x_i||^2 and z nonzero rows, the sum over pairs
+ * i < j is (s - z) / 2, and with the diagonal (s + z) / 2. */
+PRUNESID_PRIVATE_ prunesid_status prunesid_redundancy_(
+    prunesid_plan_ *p, const prunesid_tokens *x, prunesid_information *out)
+{
+    const size_t T = p->T, d = p->d;
+    double z = 0.0, s = 0.0;
+    memset(p->sum, 0, d * sizeof(double));
+    for (size_t i = 0; i < T; i++) {
+        const float *row = prunesid_row_(x, i, 0, d, p->row);
+        if (!prunesid_all_finite_(row, d))
+            return PRUNESID_ERROR_TOKENS_NOT_FINITE;
+        const double square = prunesid_dot64_(row, row, d);
+        p->inverse[i] = square > 0.0 ? 1.0 / sqrt(square) : 0.0;
+        if (p->inverse[i] > 0.0) {
+            z += 1.0;
+            for (size_t j = 0; j < d; j++)
+                p->sum[j] += (double)row[j] * p->inverse[i];
+        }
+    }
+    for (size_t j = 0; j < d; j++)
+        s += p->sum[j] * p->sum[j];
+    out->rho = T > 1 ? (s - z) / ((double)T * (double)(T - 1)) : 0.0;
+    out->rho = out->rho < 1.0 ? out->rho : 1.0; /* rounding */
+    out->rho_cells = (s + z) / (2.0 * (double)T * (double)T);
+    out->phi = 1.0 - out->rho;
+    out->n_nonzero = (size_t)z;
+    return PRUNESID_OK;
+}
+
+/* ---- >>psca: Eq. 1 and 2 ------------------------------------------------------------------ */
+
+PRUNESID_PRIVATE_ int prunesid_centre_channels_(const prunesid_config *config)
+{
+    return config->preset == PRUNESID_PAPER;
+}
+
+/* The k largest eigenpairs of g [n, n], whose upper triangle is read and destroyed. Where k cuts
+ * through equal values dsyevr may find fewer: single vectors of such a set are not determined, and
+ * those that are missing become 0, which every caller takes for noise. 0, or dsyevr's info, or -1000
+ * for an answer that is not one. */
+PRUNESID_PRIVATE_ int prunesid_eigen_top_(
+    const prunesid_eigen_ *eigen, double *g, size_t n, size_t k)
+{
+    lapack_int count = 0;
+    const lapack_int size = (lapack_int)n; /* row-major upper is column-major lower */
+    const lapack_int info = LAPACKE_dsyevr_work(LAPACK_COL_MAJOR, 'V', 'I', 'L', size, g, size, 0.0,
+        0.0, (lapack_int)(n - k + 1), size, 0.0, &count, eigen->values, eigen->vectors, size,
+        eigen->support, eigen->work, (lapack_int)(40 * n), eigen->iwork, (lapack_int)(10 * n));
+    if (info != 0)
+        return (int)info;
+    if (count < 0 || count > (lapack_int)k ||
+        !prunesid_all_finite64_(eigen->values, (size_t)count) ||
+        !prunesid_all_finite64_(eigen->vectors, n * (size_t)count))
+        return -1000;
+    const size_t missing = k - (size_t)count;
+    if (missing > 0) {
+        memmove(eigen->values + missing, eigen->values, (size_t)count * sizeof(double));
+        memmove(eigen->vectors + missing * n, eigen->vectors, (size_t)count * n * sizeof(double));
+        memset(eigen->values, 0, missing * sizeof(double));
+        memset(eigen->vectors, 0, missing * n * sizeof(double));
+    }
+    return 0;
+}
+
+/* From the Gram matrix g [w, w] of the columns of B: t [w, w] such that the first *rank columns of
+ * B t are orthonormal. Columns with a squared length up to floor and directions that the others
+ * already span fall away. At full rank t is the symmetric g^(-1/2): eigenvectors of a g near the
+ * identity are arbitrary in their last bits, this function of them is not. Returns
+ * prunesid_eigen_top_'s code. */
+PRUNESID_PRIVATE_ int prunesid_whiten_(const prunesid_eigen_ *eigen, double *g, size_t w,
+    double floor, double *scale, double *t, size_t *rank)
+{
+    for (size_t i = 0; i < w; i++)
+        scale[i] = g[i * w + i] > floor ? 1.0 / sqrt(g[i * w + i]) : 0.0;
+    for (size_t i = 0; i < w; i++)
+        for (size_t j = i; j < w; j++)
+            g[i * w + j] *= scale[i] * scale[j];
+    const int info = prunesid_eigen_top_(eigen, g, w, w);
+    if (info != 0)
+        return info;
+    size_t r = 0;
+    while (r < w && eigen->values[w - 1 - r] > 1e-5)
+        r++;
+    memset(t, 0, w * w * sizeof(double));
+    for (size_t e = 0; e < r; e++) {
+        const double *vector = eigen->vectors + (w - 1 - e) * w;
+        const double shrink = 1.0 / sqrt(eigen->values[w - 1 - e]);
+        for (size_t i = 0; i < w; i++)
+            for (size_t j = r < w ? e : 0; j < (r < w ? e + 1 : w); j++)
+                t[i * w + j] += scale[i] * vector[i] * shrink * (r < w ? 1.0 : vector[j]);
+    }
+    *rank = r;
+    return 0;
+}
+
+/* p->mean = the mean of sigmoid(X) of each channel (over tokens) or of each token (over channels). */
+PRUNESID_PRIVATE_ void prunesid_means_(
+    const prunesid_plan_ *p, const prunesid_tokens *x, int by_channel)
+{
+    const size_t T = p->T, d = p->d, count = by_channel ? d : T;
+    memset(p->mean, 0, count * sizeof(double));
+    for (size_t i = 0; i < T; i++) {
+        const float *row = prunesid_row_(x, i, 0, d, p->row);
+        for (size_t j = 0; j < d; j++)
+            p->mean[by_channel ? j : i] += prunesid_sigmoid64_((double)row[j]);
+    }
+    for (size_t k = 0; k < count; k++)
+        p->mean[k] /= (double)(by_channel ? T : d);
+}
+
+/* p->panel [rows, cols] = that part of A in float64, from row i and column j on. */
+PRUNESID_PRIVATE_ void prunesid_panel_(const prunesid_plan_ *p, const prunesid_tokens *x,
+    int by_channel, size_t i, size_t rows, size_t j, size_t cols)
+{
+    for (size_t r = 0; r < rows; r++) {
+        const float *row = prunesid_row_(x, i + r, j, cols, p->row);
+        double *out = p->panel + r * cols;
+        for (size_t c = 0; c < cols; c++)
+            out[c] = prunesid_sigmoid64_((double)row[c]) - p->mean[by_channel ? j + c : i + r];
+    }
+}
+
+/* V = top K left singular vectors of A, in float64 by the Gram matrix of the smaller side, summed
+ * over panels of A so that A itself is never stored. Squaring A costs half of the 16 digits, which
+ * leaves singular values down to 1e-6 of the largest: what is below counts as 0. */
+PRUNESID_PRIVATE_ int prunesid_exact_(
+    const prunesid_config *config, const prunesid_plan_ *p, const prunesid_tokens *x)
+{
+    const size_t T = p->T, d = p->d, K = p->K, n = p->n, step = PRUNESID_PANEL_;
+    const int by_channel = prunesid_centre_channels_(config), on_channels = d <= T;
+    const double *gram = p->gram;
+    double trace = 0.0;
+    prunesid_means_(p, x, by_channel);
+    for (size_t at = 0, end = on_channels ? T : d; at < end; at += step) {
+        const size_t width = end - at < step ? end - at : step;
+        const CBLAS_TRANSPOSE first = on_channels ? CblasTrans : CblasNoTrans;
+        const CBLAS_TRANSPOSE second = on_channels ? CblasNoTrans : CblasTrans;
+        const size_t ld = on_channels ? d : width;
+        if (on_channels)
+            prunesid_panel_(p, x, by_channel, at, width, 0, d);
+        else
+            prunesid_panel_(p, x, by_channel, 0, T, at, width);
+        for (size_t j = 0; j < n; j += step) { /* the upper triangle, a block column at a time */
+            const size_t cols = n - j < step ? n - j : step;
+            prunesid_dgemm_(first, second, j + cols, cols, width, 1.0, p->panel, ld,
+                on_channels ? p->panel + j : p->panel + j * ld, ld, at == 0 ? 0.0 : 1.0,
+                p->gram + j, n);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        trace += gram[i * n + i];
+        p->state[i] = gram[i * n + i] > 0.0; /* no contrast in row i of A: no loadings */
+    }
+    memset(p->V, 0, T * K * sizeof(float));
+    if (trace <= (double)T * (double)d * 1e-24) /* the rounding of the means is all there is */
+        return 0;
+    const int info = prunesid_eigen_top_(&p->exact, p->gram, n, K);
+    if (info != 0)
+        return info;
+    size_t rank = 0;
+    while (rank < K && p->exact.values[K - 1 - rank] > 1e-12 * p->exact.values[K - 1])
+        rank++;
+    if (!on_channels) {
+        for (size_t k = 0; k < rank; k++)
+            for (size_t i = 0; i < T; i++)
+                p->V[i * K + k] = p->state[i] ? (float)p->exact.vectors[(K - 1 - k) * n + i] : 0.0f;
+        return 0;
+    }
+    for (size_t at = 0; at < T; at += step) { /* V = A W / s */
+        const size_t rows = T - at < step ? T - at : step;
+        prunesid_panel_(p, x, by_channel, at, rows, 0, d);
+        prunesid_dgemm_(CblasNoTrans, CblasTrans, rows, K, d, 1.0, p->panel, d, p->exact.vectors, d,
+            0.0, p->part, K);
+        for (size_t i = 0; i < rows; i++)
+            for (size_t k = 0; k < rank; k++)
+                p->V[(at + i) * K + k] =
+                    (float)(p->part[i * K + K - 1 - k] / sqrt(p->exact.values[K - 1 - k]));
+    }
+    return 0;
+}
+
+/* Whether some token's two largest loadings are too close for float32 to say which is larger. */
+PRUNESID_PRIVATE_ int prunesid_undecided_(const prunesid_plan_ *p)
+{
+    const float error = (float)(2e-5 / sqrt((double)p->T));
+    for (size_t i = 0; i < p->T; i++) {
+        float first = 0.0f, second = 0.0f;
+        for (size_t k = 0; k < p->K; k++) {
+            const float v = fabsf(p->V[i * p->K + k]);
+            second = v > first ? first : v > second ? v : second;
+            first = v > first ? v : first;
+        }
+        if (first - second <= error && first > 0.0f && p->K > 1)
+            return 1;
+    }
+    return 0;
+}
+
+/* A = sigmoid(X) - mean in float32. */
+PRUNESID_PRIVATE_ void prunesid_matrix_(
+    const prunesid_config *config, const prunesid_plan_ *p, const prunesid_tokens *x)
+{
+    const size_t T = p->T, d = p->d;
+    const int by_channel = prunesid_centre_channels_(config);
+    memset(p->sum, 0, d * sizeof(double));
+    for (size_t i = 0; i < T; i++) {
+        float *a = p->A + i * d;
+        prunesid_sigmoid_row_(prunesid_row_(x, i, 0, d, p->row), d, a);
+        if (by_channel) {
+            for (size_t j = 0; j < d; j++)
+                p->sum[j] += (double)a[j];
+        } else {
+            const float mean = (float)(prunesid_sum_(a, d) / (double)d);
+            for (size_t j = 0; j < d; j++)
+                a[j] -= mean;
+        }
+    }
+    if (!by_channel)
+        return;
+    for (size_t j = 0; j < d; j++)
+        p->row[j] = (float)(p->sum[j] / (double)T);
+    for (size_t i = 0; i < T; i++)
+        for (size_t j = 0; j < d; j++)
+            p->A[i * d + j] -= p->row[j];
+}
+
+/* out [rows, *rank] = an orthonormal basis of the columns of b [rows, w]. */
+PRUNESID_PRIVATE_ int prunesid_orthonormalise_(const prunesid_plan_ *p, const float *b, size_t ldb,
+    size_t rows, size_t w, double floor, float *out, size_t ldo, size_t *rank)
+{
+    prunesid_sgemm_(CblasTrans, CblasNoTrans, w, w, rows, 1.0f, b, ldb, b, ldb, 0.0f, p->C, w);
+    for (size_t i = 0; i < w * w; i++)
+        p->G[i] = (double)p->C[i];
+    const int info = prunesid_whiten_(&p->ritz, p->G, w, floor, p->scale, p->t, rank);
+    if (info != 0)
+        return info;
+    for (size_t i = 0; i < w * w; i++)
+        p->C[i] = (float)p->t[i];
+    prunesid_sgemm_(
+        CblasNoTrans, CblasNoTrans, rows, *rank, w, 1.0f, b, ldb, p->C, w, 0.0f, out, ldo);
+    return 0;
+}
+
+/* b [T, w] -= Q Q^T b over the first m basis vectors. */
+PRUNESID_PRIVATE_ void prunesid_project_(const prunesid_plan_ *p, size_t m, float *b, size_t w)
+{
+    prunesid_sgemm_(
+        CblasTrans, CblasNoTrans, m, w, p->T, 1.0f, p->Q, p->most, b, p->block, 0.0f, p->C, w);
+    prunesid_sgemm_(
+        CblasNoTrans, CblasNoTrans, p->T, w, m, -1.0f, p->Q, p->most, p->C, w, 1.0f, b, p->block);
+}
+
+/* V[:, :k] = Q[:, :m] times the top k Ritz vectors, the other columns 0. */
+PRUNESID_PRIVATE_ void prunesid_ritz_vectors_(const prunesid_plan_ *p, size_t m, size_t k)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t c = 0; c < k; c++)
+            p->C[i * k + c] = (float)p->ritz.vectors[(k - 1 - c) * m + i];
+    memset(p->V, 0, p->T * p->K * sizeof(float));
+    prunesid_sgemm_(
+        CblasNoTrans, CblasNoTrans, p->T, k, m, 1.0f, p->Q, p->most, p->C, k, 0.0f, p->V, p->K);
+}
+
+/* p->B [T, block] = A times a start block that is a function of the seed alone. */
+PRUNESID_PRIVATE_ void prunesid_start_(const prunesid_config *config, const prunesid_plan_ *p)
+{
+    uint64_t state = config->seed;
+    for (size_t i = 0; i < p->d * p->block; i++) { /* splitmix64, top 24 bits, in [-1, 1) */
+        uint64_t z = (state += 0x9e3779b97f4a7c15u);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        p->B2[i] = (float)((int32_t)((z ^ (z >> 31)) >> 40) - 8388608) / 8388608.0f;
+    }
+    prunesid_sgemm_(CblasNoTrans, CblasNoTrans, p->T, p->block, p->d, 1.0f, p->A, p->d, p->B2,
+        p->block, 0.0f, p->B, p->block);
+}
+
+/* Block Krylov with full reorthogonalisation: Q spans B, A A^T B, (A A^T)^2 B ...; the Ritz vectors
+ * of H = Q^T A A^T Q converge to the left singular vectors of A. The part of A A^T Q that Q does not
+ * span is the next block, so its size is the residual and comes free.
+ *   Stop when every one of the top K has |A A^T v - theta v| <= 1e-6 theta + 4 eps theta_1: the
+ * first term bounds the angle to the neighbours that are outside the basis (Rayleigh-Ritz separates
+ * those inside it, so a gap of 0.1 % between two of the K does no harm), the second is the rounding
+ * of float32. Not converged, returned as *converged = 0: when the basis is full, when A has fewer
+ * than K directions, or when float32 cannot resolve the Kth (theta_K < 1e-5 theta_1). */
+PRUNESID_PRIVATE_ int prunesid_krylov_(
+    const prunesid_config *config, const prunesid_plan_ *p, prunesid_stats *stats, int *converged)
+{
+    const size_t T = p->T, d = p->d, K = p->K, b = p->block, most = p->most;
+    size_t m = 0, w = b, r = 0;
+    double noise = 0.0; /* squared length below which a new direction is rounding */
+    *converged = 0;
+    prunesid_start_(config, p);
+    while (m + b <= most) {
+        int info = prunesid_orthonormalise_(p, p->B, b, T, w, noise, p->B2, b, &r);
+        if (info != 0 || r == 0)
+            return info;
+        w = r;
+        prunesid_project_(p, m, p->B2, w);
+        info = prunesid_orthonormalise_(p, p->B2, b, T, w, 1e-4, p->Q + m, most, &r);
+        if (info != 0 || r == 0)
+            return info;
+        w = r;
+        prunesid_sgemm_(
+            CblasTrans, CblasNoTrans, d, w, T, 1.0f, p->A, d, p->Q + m, most, 0.0f, p->W + m, most);
+        prunesid_sgemm_(CblasTrans, CblasNoTrans, m + w, w, d, 1.0f, p->W, most, p->W + m, most,
+            0.0f, p->H + m, most);
+        m += w;
+        prunesid_sgemm_(
+            CblasNoTrans, CblasNoTrans, T, w, d, 1.0f, p->A, d, p->W + m - w, most, 0.0f, p->B, b);
+        if (stats->svd_iterations++ == 0) {
+            for (size_t j = 0; j < w; j++) {
+                double square = 0.0;
+                for (size_t i = 0; i < T; i++)
+                    square += (double)p->B[i * b + j] * (double)p->B[i * b + j];
+                noise = square * 1e-12 > noise ? square * 1e-12 : noise;
+            }
+        }
+        prunesid_project_(p, m, p->B, w);
+        if (m < 2 * K + 4 * b) /* too early to pay for an eigenvalue problem */
+            continue;
+
+        prunesid_sgemm_(CblasTrans, CblasNoTrans, w, w, T, 1.0f, p->B, b, p->B, b, 0.0f, p->C, w);
+        for (size_t i = 0; i < m; i++)
+            for (size_t j = i; j < m; j++)
+                p->H2[i * m + j] = (double)p->H[i * most + j];
+        info = prunesid_eigen_top_(&p->ritz, p->H2, m, K);
+        if (info != 0)
+            return info;
+        const double largest = p->ritz.values[K - 1];
+        double excess = 0.0; /* the worst residual over what it may be */
+        stats->svd_residual = 0.0;
+        for (size_t k = 0; k < K; k++) {
+            const double theta = p->ritz.values[k];
+            const double *tail = p->ritz.vectors + k * m + m - w;
+            double square = 0.0;
+            for (size_t i = 0; i < w; i++)
+                for (size_t j = 0; j < w; j++)
+                    square += tail[i] * (double)p->C[i * w + j] * tail[j];
+            const double residual = square > 0.0 ? sqrt(square) : 0.0;
+            const double allowed = 1e-6 * theta + 2.4e-7 * largest;
+            excess = residual > excess * allowed ? residual / allowed : excess;
+            stats->svd_residual =
+                residual > stats->svd_residual * theta ? residual / theta : stats->svd_residual;
+        }
+        if (excess <= 1.0) {
+            *converged = p->ritz.values[0] >= 1e-5 * largest;
+            prunesid_ritz_vectors_(p, m, K);
+            return 0;
+        }
+    }
+    return 0;
+}
+
+/* The released code's randomised SVD: two power iterations on K columns, then Rayleigh-Ritz. */
+PRUNESID_PRIVATE_ int prunesid_sketch_(
+    const prunesid_config *config, const prunesid_plan_ *p, prunesid_stats *stats)
+{
+    const size_t T = p->T, d = p->d, K = p->K;
+    size_t r = 0;
+    prunesid_start_(config, p);
+    int info = prunesid_orthonormalise_(p, p->B, K, T, K, 0.0, p->Q, K, &r);
+    for (int i = 0; i < 2 && info == 0 && r > 0; i++) {
+        prunesid_sgemm_(CblasTrans, CblasNoTrans, d, r, T, 1.0f, p->A, d, p->Q, K, 0.0f, p->B2, K);
+        info = prunesid_orthonormalise_(p, p->B2, K, d, r, 0.0, p->W, K, &r);
+        if (info != 0 || r == 0)
+            break;
+        prunesid_sgemm_(CblasNoTrans, CblasNoTrans, T, r, d, 1.0f, p->A, d, p->W, K, 0.0f, p->B, K);
+        info = prunesid_orthonormalise_(p, p->B, K, T, r, 0.0, p->Q, K, &r);
+        stats->svd_iterations++;
+    }
+    if (info != 0)
+        return info;
+    memset(p->V, 0, T * K * sizeof(float));
+    if (r == 0)
+        return 0;
+    prunesid_sgemm_(CblasTrans, CblasNoTrans, d, r, T, 1.0f, p->A, d, p->Q, K, 0.0f, p->W, K);
+    prunesid_sgemm_(CblasTrans, CblasNoTrans, r, r, d, 1.0f, p->W, K, p->W, K, 0.0f, p->H, r);
+    for (size_t i = 0; i < r * r; i++)
+        p->H2[i] = (double)p->H[i];
+    info = prunesid_eigen_top_(&p->ritz, p->H2, r, r);
+    if (info == 0)
+        prunesid_ritz_vectors_(p, r, r);
+    return info;
+}
+
+PRUNESID_PRIVATE_ uint64_t prunesid_now_(const prunesid_config *config)
+{
+    return config->clock_ns != NULL ? config->clock_ns() : 0;
+}
+
+/* p->V by the method that config asks for; tokens are finite. */
+PRUNESID_PRIVATE_ prunesid_status prunesid_loadings_(const prunesid_config *config,
+    const prunesid_plan_ *p, const prunesid_tokens *x, prunesid_stats *stats)
+{
+    const uint64_t start = prunesid_now_(config);
+    uint64_t made = start;
+    int info = 0, done = 0;
+    stats->svd = config->svd;
+    if (!p->direct) {
+        prunesid_matrix_(config, p, x);
+        made = prunesid_now_(config);
+        if (config->svd == PRUNESID_SVD_SKETCH) {
+            info = prunesid_sketch_(config, p, stats);
+            done = 1;
+        } else {
+            info = prunesid_krylov_(config, p, stats, &done);
+            done = done && (p->n > PRUNESID_AFFORDABLE_ || !prunesid_undecided_(p));
+            stats->lapack_info = info;
+        }
+    }
+    if (!done) {
+        stats->svd = PRUNESID_SVD_EXACT;
+        stats->svd_residual = 0.0;
+        info = prunesid_exact_(config, p, x);
+    }
+    stats->ns_sigmoid = made - start;
+    stats->ns_svd = prunesid_now_(config) - made;
+    return info != 0 ? PRUNESID_ERROR_LAPACK : PRUNESID_OK;
+}
+
+/* ---- >>group: Eq. 3 ----------------------------------------------------------------------- */
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_group(const float *loadings, size_t n_tokens,
+    size_t n_groups, size_t ld_loadings, int32_t *group, float *loading)
+{
+    if (loadings == NULL || group == NULL || loading == NULL)
+        return PRUNESID_ERROR_NULL;
+    if (n_tokens == 0 || n_groups == 0)
+        return PRUNESID_ERROR_EMPTY;
+    if (n_tokens > PRUNESID_INT_MAX_ || n_groups > PRUNESID_INT_MAX_)
+        return PRUNESID_ERROR_DIMENSION;
+    if (ld_loadings < n_groups)
+        return PRUNESID_ERROR_STRIDE;
+    for (size_t i = 0; i < n_tokens; i++)
+        if (!prunesid_all_finite_(loadings + i * ld_loadings, n_groups))
+            return PRUNESID_ERROR_LOADINGS_NOT_FINITE;
+    for (size_t i = 0; i < n_tokens; i++) {
+        const float *v = loadings + i * ld_loadings;
+        size_t best = 0;
+        for (size_t k = 1; k < n_groups; k++)
+            if (fabsf(v[k]) > fabsf(v[best]))
+                best = k;
+        group[i] = (int32_t)best;
+        loading[i] = fabsf(v[best]);
+    }
+    return PRUNESID_OK;
+}
+
+/* ---- >>threshold: Eq. 4 ------------------------------------------------------------------- */
+
+PRUNESID_PUBLIC_ double prunesid_threshold(
+    const prunesid_config *config, const prunesid_information *information)
+{
+    const double N = (double)config->budget;
+    if (config->preset == PRUNESID_PAPER || config->preset == PRUNESID_LLAVA)
+        return N / 32.0 * information->rho;
+    const double lambda = 18.0 * N / (double)config->n_tokens;
+    return (lambda > 1.0 ? lambda : 1.0) * information->rho_cells;
+}
+
+/* ---- >>nms -------------------------------------------------------------------------------- */
+
+PRUNESID_PRIVATE_ void prunesid_units_(const prunesid_plan_ *p, const prunesid_tokens *x)
+{
+    for (size_t i = 0; i < p->T; i++) {
+        const float *row = prunesid_row_(x, i, 0, p->d, p->row);
+        float *unit = p->unit + i * p->d;
+        for (size_t j = 0; j < p->d; j++)
+            unit[j] = (float)((double)row[j] * p->inverse[i]);
+    }
+}
+
+/* cos(x_i, x_j) <= tau, as float64 decides it. */
+PRUNESID_PRIVATE_ int prunesid_apart_(
+    const prunesid_plan_ *p, const prunesid_tokens *x, size_t i, size_t j, double tau)
+{
+    const double bound = ((double)p->d + 8.0) * 1.1920928955078125e-7; /* 2^-23 */
+    double cosine = (double)prunesid_dot_(p->unit + i * p->d, p->unit + j * p->d, p->d);
+    if (fabs(cosine - tau) <= bound) {
+        float left[PRUNESID_PANEL_], right[PRUNESID_PANEL_];
+        double dot = 0.0;
+        for (size_t k = 0, n; k < p->d; k += n) {
+            n = p->d - k < PRUNESID_PANEL_ ? p->d - k : PRUNESID_PANEL_;
+            dot += prunesid_dot64_(
+                prunesid_row_(x, i, k, n, left), prunesid_row_(x, j, k, n, right), n);
+        }
+        cosine = dot * p->inverse[i] * p->inverse[j];
+    }
+    return cosine <= tau;
+}
+
+/* Fills order, members and survivors as prunesid_nms documents; p->inverse is ready, and p->unit is
+ * filled here if pairs matter. */
+PRUNESID_PRIVATE_ void prunesid_nms_(const prunesid_config *config, const prunesid_plan_ *p,
+    const prunesid_tokens *x, const int32_t *group, const float *scores, double tau, int32_t *order,
+    int32_t *members, int32_t *survivors)
+{
+    const size_t T = p->T, K = p->K;
+    if (tau < 1.0)
+        prunesid_units_(p, x);
+    memset(members, 0, K * sizeof(int32_t));
+    for (size_t i = 0; i < T; i++)
+        members[group[i]]++;
+    /* Tokens by group: survivors[k] is where group k goes on until it gets its own meaning. */
+    int32_t offset = 0;
+    for (size_t k = 0; k < K; k++) {
+        survivors[k] = offset;
+        offset += members[k];
+    }
+    for (size_t i = 0, guard = 0; i < T; i++) {
+        prunesid_rank_ *r = &p->rank[survivors[group[i]]++];
+        r->key = (double)scores[i];
+        r->index = (int32_t)i;
+        if (guard < config->n_protected && config->protected_indices[guard] == r->index) {
+            r->key = PRUNESID_FIRST_;
+            guard++;
+        }
+    }
+    for (size_t k = 0, begin = 0; k < K; begin += (size_t)members[k++]) {
+        prunesid_rank_ *ranked = p->rank + begin;
+        int32_t *out = order + begin;
+        const size_t n = (size_t)members[k];
+        size_t kept = 0, rest = 0;
+        prunesid_sort_(ranked, n);
+        for (size_t c = 0; c < n; c++) {
+            const prunesid_rank_ candidate = ranked[c];
+            int survives = candidate.key > 0.0;
+            if (candidate.key < PRUNESID_FIRST_ && tau < 1.0)
+                for (size_t s = 0; s < kept && survives; s++)
+                    survives = prunesid_apart_(p, x, (size_t)candidate.index, (size_t)out[s], tau);
+            if (survives)
+                out[kept++] = candidate.index;
+            else
+                ranked[rest++] = candidate; /* rest <= c: its own place is free */
+        }
+        for (size_t c = 0; c < rest; c++)
+            out[kept + c] = ranked[c].index;
+        survivors[k] = (int32_t)kept;
+    }
+}
+
+/* ---- >>quotas ----------------------------------------------------------------------------- */
+
+/* n_k = floor(N v_k / sum v), then the largest remainders up. */
+PRUNESID_PRIVATE_ void prunesid_quotas_proportional_(
+    const prunesid_plan_ *p, const int32_t *survivors, size_t N, int32_t *quota)
+{
+    size_t given = 0, n_survivors = 0;
+    memcpy(quota, survivors, p->K * sizeof(int32_t));
+    for (size_t k = 0; k < p->K; k++)
+        n_survivors += (size_t)survivors[k];
+    if (n_survivors <= N)
+        return;
+    const volatile double total = (double)n_survivors; /* no 1 / total under -ffast-math */
+    for (size_t k = 0; k < p->K; k++) {
+        const double exact = (double)N * (double)survivors[k] / total;
+        quota[k] = (int32_t)exact;
+        given += (size_t)quota[k];
+        p->rank[k].key = exact - (double)quota[k];
+        p->rank[k].index = (int32_t)k;
+    }
+    prunesid_sort_(p->rank, p->K);
+    for (size_t k = 0; given < N; k++, given++)
+        quota[p->rank[k].index]++;
+}
+
+/* The most that a group may give: min(cap, survivors) raised, but not above its members. */
+PRUNESID_PRIVATE_ size_t prunesid_ceiling_(
+    int32_t members, int32_t survivors, size_t cap, size_t raise)
+{
+    const size_t up = ((size_t)survivors < cap ? (size_t)survivors : cap) + raise;
+    return up < (size_t)members ? up : (size_t)members;
+}
+
+/* The released code's rule. Of N, reserved rows are not in the groups. */
+PRUNESID_PRIVATE_ void prunesid_quotas_bounded_(const prunesid_plan_ *p, const int32_t *members,
+    const int32_t *survivors, size_t N, size_t reserved, int32_t *quota)
+{
+    const size_t K = p->K, cap = 5 * ((N + 63) / 64);
+    size_t n_members = 0, n_survivors = 0, n_low = 0, widest = 0;
+    for (size_t k = 0; k < K; k++) {
+        n_members += (size_t)members[k];
+        n_survivors += (size_t)survivors[k];
+        n_low += members[k] > 0 ? 1 : 0;
+        widest = (size_t)members[k] > widest ? (size_t)members[k] : widest;
+    }
+    /* Ceilings: min(cap, survivors), all raised by the least whole number that lets N fit. */
+    const size_t aim = N < n_members ? N : n_members;
+    size_t raise = 0, ceilings = 0;
+    for (size_t below = 0, above = widest;; raise = below + (above - below) / 2) {
+        ceilings = 0;
+        for (size_t k = 0; k < K; k++)
+            ceilings += prunesid_ceiling_(members[k], survivors[k], cap, raise);
+        if (below == above)
+            break;
+        if (ceilings >= aim)
+            above = raise;
+        else
+            below = raise + 1;
+    }
+    const size_t other = N > n_low + reserved ? N - n_low - reserved : 0;
+    const size_t want = other + n_low < ceilings ? other + n_low : ceilings;
+    const volatile float divisor = (float)(n_survivors > 0 ? n_survivors : 1); /* as above */
+    double share = 0.0, before = 0.0;
+    size_t given = 0;
+    for (size_t k = 0; k < K; k++) {
+        const float part = (float)survivors[k] / divisor;
+        share += (double)part;
+        const float product = (float)share * (float)other;
+        const double after = rint((double)product);
+        const size_t up = prunesid_ceiling_(members[k], survivors[k], cap, raise);
+        const size_t n = (size_t)(after - before) + (members[k] > 0 ? 1 : 0);
+        quota[k] = (int32_t)(n < up ? n : up);
+        given += (size_t)quota[k];
+        before = after;
+        p->rank[k].key = (double)survivors[k];
+        p->rank[k].index = (int32_t)k;
+    }
+    prunesid_sort_(p->rank, K);
+    for (size_t c = 0; c < K && given < want; c++) {
+        const size_t k = (size_t)p->rank[c].index;
+        const size_t room =
+            prunesid_ceiling_(members[k], survivors[k], cap, raise) - (size_t)quota[k];
+        const size_t more = room < want - given ? room : want - given;
+        quota[k] += (int32_t)more;
+        given += more;
+    }
+}
+
+PRUNESID_PRIVATE_ void prunesid_quotas_(const prunesid_config *config, const prunesid_plan_ *p,
+    const int32_t *members, const int32_t *survivors, int32_t *quota)
+{
+    const size_t N = config->budget - config->n_protected;
+    if (config->preset == PRUNESID_PAPER)
+        prunesid_quotas_proportional_(p, survivors, N - config->reserved, quota);
+    else
+        prunesid_quotas_bounded_(p, members, survivors, N, config->reserved, quota);
+}
+
+/* ---- >>select: the stages in order -------------------------------------------------------- */
+
+/* Protected tokens are kept already: they leave order, members and survivors, which the quotas then
+ * share. */
+PRUNESID_PRIVATE_ void prunesid_set_aside_(const prunesid_config *config, const prunesid_plan_ *p)
+{
+    size_t n = 0;
+    memset(p->state, PRUNESID_SUPPRESSED, p->T);
+    for (size_t i = 0; i < config->n_protected; i++) {
+        const int32_t index = config->protected_indices[i];
+        p->state[index] = PRUNESID_KEPT;
+        p->members[p->group[index]]--;
+        p->survivors[p->group[index]]--;
+        p->picked[i] = index;
+    }
+    for (size_t c = 0; c < p->T; c++)
+        if (p->state[p->order[c]] != PRUNESID_KEPT)
+            p->order[n++] = p->order[c];
+}
+
+/* Takes each group's quota, group by group, until n_kept tokens are picked; PAPER fills up with the
+ * best suppressed ones. */
+PRUNESID_PRIVATE_ void prunesid_pick_(
+    const prunesid_config *config, const prunesid_plan_ *p, const float *scores, size_t n_kept)
+{
+    size_t n = config->n_protected, n_rest = 0;
+    for (size_t k = 0, begin = 0; k < p->K; begin += (size_t)p->members[k++]) {
+        const size_t n_members = (size_t)p->members[k], n_survivors = (size_t)p->survivors[k];
+        for (size_t c = 0; c < n_members; c++) {
+            const int32_t i = p->order[begin + c];
+            if (c < (size_t)p->quota[k] && n < n_kept) {
+                p->state[i] = PRUNESID_KEPT;
+                p->picked[n++] = i;
+            } else if (c < n_survivors) {
+                p->state[i] = PRUNESID_OVER_QUOTA;
+            } else {
+                p->rank[n_rest].key = (double)scores[i];
+                p->rank[n_rest++].index = i;
+            }
+        }
+    }
+    if (n == n_kept)
+        return;
+    prunesid_sort_(p->rank, n_rest);
+    for (size_t c = 0; n < n_kept; c++) {
+        p->state[p->rank[c].index] = PRUNESID_KEPT;
+        p->picked[n++] = p->rank[c].index;
+    }
+}
+
+/* The kept token nearest to token i: of its own group first, else of all. */
+PRUNESID_PRIVATE_ int32_t prunesid_representative_(
+    const prunesid_plan_ *p, const int32_t *kept, size_t n_kept, size_t i)
+{
+    int32_t best = -1;
+    float nearest = 0.0f;
+    for (int own = 1; own >= 0 && best < 0; own--)
+        for (size_t c = 0; c < n_kept; c++) {
+            if (own && p->group[kept[c]] != p->group[i])
+                continue;
+            const float cosine =
+                prunesid_dot_(p->unit + i * p->d, p->unit + (size_t)kept[c] * p->d, p->d);
+            if (best < 0 || cosine > nearest) {
+                best = kept[c];
+                nearest = cosine;
+            }
+        }
+    return best;
+}
+
+/* Writes every output from p->state and p->picked; nothing can fail any more. */
+PRUNESID_PRIVATE_ void prunesid_write_(const prunesid_plan_ *p, const prunesid_tokens *x,
+    const prunesid_stats *stats, prunesid_output *out)
+{
+    const int pruned = stats->n_groups > 0;
+    size_t n = 0;
+    for (size_t i = 0; i < p->T; i++)
+        if (p->state[i] == PRUNESID_KEPT)
+            out->indices[n++] = (int32_t)i;
+    out->n_kept = n;
+    out->stats = *stats;
+    if (out->order != NULL)
+        memcpy(out->order, p->picked, n * sizeof(int32_t));
+    if (out->state != NULL)
+        memcpy(out->state, p->state, p->T);
+    for (size_t i = 0; i < p->T && out->group != NULL; i++)
+        out->group[i] = pruned ? p->group[i] : -1;
+    for (size_t i = 0; i < p->T && out->loading != NULL; i++)
+        out->loading[i] = pruned ? p->loading[i] : 0.0f;
+    if (out->representative == NULL)
+        return;
+    if (pruned)
+        prunesid_units_(p, x);
+    for (size_t i = 0; i < p->T; i++)
+        out->representative[i] = p->state[i] == PRUNESID_KEPT
+                                     ? (int32_t)i
+                                     : prunesid_representative_(p, out->indices, n, i);
+}
+
+/* Both selects: loadings is NULL for our own SVD. */
+PRUNESID_PRIVATE_ prunesid_status prunesid_run_(const prunesid_config *config,
+    const prunesid_tokens *tokens, const float *loadings, size_t ld_loadings, const float *scores,
+    void *workspace, size_t workspace_bytes, prunesid_output *out)
+{
+    prunesid_config c;
+    prunesid_status status =
+        prunesid_check_(config, scores != NULL, tokens, workspace, workspace_bytes, &c);
+    if (status != PRUNESID_OK)
+        return status;
+    if (out == NULL || out->indices == NULL)
+        return PRUNESID_ERROR_NULL;
+    if (loadings == NULL && c.n_groups > (c.n_tokens < c.dim ? c.n_tokens : c.dim))
+        return PRUNESID_ERROR_GROUPS;
+    if (scores != NULL && !prunesid_all_finite_(scores, c.n_tokens))
+        return PRUNESID_ERROR_SCORES_NOT_FINITE;
+
+    prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
+    prunesid_plan_ plan;
+    prunesid_stats stats;
+    prunesid_information information;
+    const size_t T = c.n_tokens, n_kept = prunesid_n_kept(&c);
+    prunesid_lay_out_(&c, &arena, &plan);
+    memset(&stats, 0, sizeof stats);
+    stats.preset = c.preset;
+    stats.svd = c.svd;
+
+    const uint64_t start = prunesid_now_(&c);
+    status = prunesid_redundancy_(&plan, tokens, &information);
+    if (status != PRUNESID_OK)
+        return status;
+    stats.rho = information.rho;
+    stats.phi = information.phi;
+    stats.ns_redundancy = prunesid_now_(&c) - start;
+
+    if (loadings != NULL)
+        status = prunesid_group(loadings, T, plan.K, ld_loadings, plan.group, plan.loading);
+    if (status != PRUNESID_OK)
+        return status;
+    if (n_kept == T) {
+        for (size_t i = 0; i < T; i++)
+            plan.picked[i] = (int32_t)i;
+        memset(plan.state, PRUNESID_KEPT, T);
+        stats.n_survivors = T;
+        prunesid_write_(&plan, tokens, &stats, out);
+        return PRUNESID_OK;
+    }
+    if (loadings == NULL) {
+        status = prunesid_loadings_(&c, &plan, tokens, &stats);
+        if (status == PRUNESID_OK)
+            status = prunesid_group(plan.V, T, plan.K, plan.K, plan.group, plan.loading);
+        if (status != PRUNESID_OK)
+            return PRUNESID_ERROR_LAPACK;
+    }
+    stats.n_groups = plan.K;
+    stats.tau = prunesid_threshold(&c, &information);
+    scores = scores != NULL ? scores : plan.loading;
+
+    const uint64_t grouped = prunesid_now_(&c);
+    prunesid_nms_(
+        &c, &plan, tokens, plan.group, scores, stats.tau, plan.order, plan.members, plan.survivors);
+    for (size_t k = 0; k < plan.K; k++)
+        stats.n_survivors += (size_t)plan.survivors[k];
+    const uint64_t suppressed = prunesid_now_(&c);
+    prunesid_set_aside_(&c, &plan);
+    prunesid_quotas_(&c, &plan, plan.members, plan.survivors, plan.quota);
+    prunesid_pick_(&c, &plan, scores, n_kept);
+    stats.ns_nms = suppressed - grouped;
+    stats.ns_quotas = prunesid_now_(&c) - suppressed;
+    prunesid_write_(&plan, tokens, &stats, out);
+    return PRUNESID_OK;
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_select(const prunesid_config *config,
+    const prunesid_tokens *tokens, const float *scores, void *workspace, size_t workspace_bytes,
+    prunesid_output *out)
+{
+    return prunesid_run_(config, tokens, NULL, 0, scores, workspace, workspace_bytes, out);
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_select_from_loadings(const prunesid_config *config,
+    const prunesid_tokens *tokens, const float *loadings, size_t ld_loadings, const float *scores,
+    void *workspace, size_t workspace_bytes, prunesid_output *out)
+{
+    if (config == NULL || loadings == NULL)
+        return PRUNESID_ERROR_NULL;
+    if (config->n_groups == 0)
+        return PRUNESID_ERROR_GROUPS;
+    return prunesid_run_(
+        config, tokens, loadings, ld_loadings, scores, workspace, workspace_bytes, out);
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *config,
+    const prunesid_tokens *tokens, const float *scores, const prunesid_allocator *allocator,
+    prunesid_output *out)
+{
+    if (config == NULL)
+        return PRUNESID_ERROR_NULL;
+    const size_t bytes = prunesid_workspace_size(config);
+    void *workspace = NULL;
+    if (bytes > 0) { /* else prunesid_select says what is wrong with config */
+        workspace = allocator != NULL ? allocator->allocate(bytes, allocator->user) : malloc(bytes);
+        if (workspace == NULL)
+            return PRUNESID_ERROR_ALLOCATION;
+    }
+    const prunesid_status status = prunesid_select(config, tokens, scores, workspace, bytes, out);
+    if (workspace != NULL && allocator != NULL)
+        allocator->release(workspace, allocator->user);
+    else
+        free(workspace);
+    return status;
+}
+
+/* ---- >>config ----------------------------------------------------------------------------- */
+
+PRUNESID_PUBLIC_ const char *prunesid_status_string(prunesid_status status)
+{
+    switch ((int)status) {
+#define PRUNESID_X_(name, value, text)                                                             \
+    case value:                                                                                    \
+        return text;
+        PRUNESID_STATUS_TABLE(PRUNESID_X_)
+#undef PRUNESID_X_
+    default:
+        return "unknown status";
+    }
+}
+
+PRUNESID_PUBLIC_ prunesid_config prunesid_config_init(
+    prunesid_preset preset, size_t n_tokens, size_t dim, size_t budget)
+{
+    prunesid_config config;
+    config.n_tokens = n_tokens;
+    config.dim = dim;
+    config.budget = budget;
+    config.preset = preset;
+    config.svd = PRUNESID_SVD_KRYLOV;
+    config.reserved = preset == PRUNESID_LLAVA ? 1 : 0;
+    config.n_groups = 0;
+    config.seed = 0;
+    config.protected_indices = NULL;
+    config.n_protected = 0;
+    config.clock_ns = NULL;
+    return config;
+}
+
+PRUNESID_PUBLIC_ prunesid_tokens prunesid_tokens_view(
+    const void *data, prunesid_dtype dtype, size_t n_tokens, size_t dim)
+{
+    prunesid_tokens tokens;
+    tokens.data = data;
+    tokens.dtype = dtype;
+    tokens.n_tokens = n_tokens;
+    tokens.dim = dim;
+    tokens.ld = dim;
+    return tokens;
+}
+
+PRUNESID_PUBLIC_ prunesid_output prunesid_output_init(int32_t *indices)
+{
+    prunesid_output out;
+    memset(&out, 0, sizeof out);
+    out.indices = indices;
+    return out;
+}
+
+PRUNESID_PUBLIC_ size_t prunesid_n_kept(const prunesid_config *config)
+{
+    if (config == NULL || config->budget <= config->reserved)
+        return 0;
+    const size_t n = config->budget - config->reserved;
+    return n < config->n_tokens ? n : config->n_tokens;
+}
+
+PRUNESID_PUBLIC_ prunesid_config prunesid_config_resolve(
+    const prunesid_config *config, int has_scores)
+{
+    prunesid_config c = *config;
+    if (c.preset == PRUNESID_AUTO)
+        c.preset = has_scores ? PRUNESID_LLAVA : PRUNESID_QWEN2VL;
+    if (c.n_groups == 0) {
+        const size_t least = c.preset == PRUNESID_QWEN2VL ? 4 : 1;
+        size_t K = c.budget / 4 > least ? c.budget / 4 : least;
+        K = K < c.n_tokens ? K : c.n_tokens;
+        K = K < c.dim ? K : c.dim;
+        c.n_groups = K > 0 ? K : 1;
+    }
+    return c;
+}
+
+PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config)
+{
+    prunesid_arena_ arena = {NULL, 0, 0};
+    if (config == NULL)
+        return 0;
+    for (int has_scores = 0; has_scores < 2; has_scores++) { /* AUTO may turn out to be either */
+        const prunesid_config c = prunesid_config_resolve(config, has_scores);
+        prunesid_plan_ plan;
+        if (prunesid_check_config_(&c) != PRUNESID_OK)
+            return 0;
+        arena.used = 0;
+        prunesid_lay_out_(&c, &arena, &plan);
+    }
+    return arena.peak < SIZE_MAX / 4 ? arena.peak : 0;
+}
+
+/* ---- >>stages: each alone ----------------------------------------------------------------- */
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_config *config,
+    const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes,
+    prunesid_information *out)
+{
+    prunesid_config c;
+    prunesid_information found;
+    prunesid_status status = prunesid_check_(config, 0, tokens, workspace, workspace_bytes, &c);
+    if (status != PRUNESID_OK)
+        return status;
+    if (out == NULL)
+        return PRUNESID_ERROR_NULL;
+    prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
+    prunesid_plan_ plan;
+    prunesid_lay_out_(&c, &arena, &plan);
+    status = prunesid_redundancy_(&plan, tokens, &found);
+    if (status == PRUNESID_OK)
+        *out = found;
+    return status;
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_loadings(const prunesid_config *config,
+    const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes, float *loadings,
+    prunesid_stats *stats)
+{
+    prunesid_config c;
+    prunesid_status status = prunesid_check_(config, 0, tokens, workspace, workspace_bytes, &c);
+    if (status != PRUNESID_OK)
+        return status;
+    if (loadings == NULL)
+        return PRUNESID_ERROR_NULL;
+    if (c.n_groups > (c.n_tokens < c.dim ? c.n_tokens : c.dim))
+        return PRUNESID_ERROR_GROUPS;
+    status = prunesid_tokens_check(tokens, NULL, NULL);
+    if (status != PRUNESID_OK)
+        return status;
+    prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
+    prunesid_plan_ plan;
+    prunesid_stats found;
+    prunesid_lay_out_(&c, &arena, &plan);
+    memset(&found, 0, sizeof found);
+    status = prunesid_loadings_(&c, &plan, tokens, &found);
+    if (status != PRUNESID_OK)
+        return status;
+    memcpy(loadings, plan.V, plan.T * plan.K * sizeof(float));
+    if (stats != NULL) {
+        stats->svd = found.svd;
+        stats->svd_iterations = found.svd_iterations;
+        stats->svd_residual = found.svd_residual;
+        stats->lapack_info = found.lapack_info;
+        stats->ns_sigmoid = found.ns_sigmoid;
+        stats->ns_svd = found.ns_svd;
+    }
+    return PRUNESID_OK;
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
+    const prunesid_tokens *tokens, const int32_t *group, const float *scores, double tau,
+    void *workspace, size_t workspace_bytes, int32_t *order, int32_t *n_members,
+    int32_t *n_survivors)
+{
+    prunesid_config c;
+    prunesid_information information;
+    prunesid_status status = prunesid_check_(config, 0, tokens, workspace, workspace_bytes, &c);
+    if (status != PRUNESID_OK)
+        return status;
+    if (group == NULL || scores == NULL || order == NULL || n_members == NULL ||
+        n_survivors == NULL)
+        return PRUNESID_ERROR_NULL;
+    for (size_t i = 0; i < c.n_tokens; i++)
+        if (group[i] < 0 || (size_t)group[i] >= c.n_groups)
+            return PRUNESID_ERROR_GROUP_INDEX;
+    if (!prunesid_all_finite_(scores, c.n_tokens))
+        return PRUNESID_ERROR_SCORES_NOT_FINITE;
+    prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
+    prunesid_plan_ plan;
+    prunesid_lay_out_(&c, &arena, &plan);
+    status = prunesid_redundancy_(&plan, tokens, &information); /* norms, and are they finite */
+    if (status == PRUNESID_OK)
+        prunesid_nms_(&c, &plan, tokens, group, scores, tau, order, n_members, n_survivors);
+    return status;
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
+    const int32_t *n_members, const int32_t *n_survivors, void *workspace, size_t workspace_bytes,
+    int32_t *quotas)
+{
+    if (config == NULL || n_members == NULL || n_survivors == NULL || quotas == NULL)
+        return PRUNESID_ERROR_NULL;
+    const prunesid_config c = prunesid_config_resolve(config, 0);
+    prunesid_status status = prunesid_check_config_(&c);
+    if (status == PRUNESID_OK)
+        status = prunesid_check_workspace_(config, workspace, workspace_bytes);
+    for (size_t k = 0; k < c.n_groups && status == PRUNESID_OK; k++)
+        if (n_survivors[k] < 0 || n_survivors[k] > n_members[k])
+            status = PRUNESID_ERROR_COUNTS;
+    if (status != PRUNESID_OK)
+        return status;
+    prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
+    prunesid_plan_ plan;
+    prunesid_lay_out_(&c, &arena, &plan);
+    prunesid_quotas_(&c, &plan, n_members, n_survivors, quotas);
+    return PRUNESID_OK;
+}
+
+/* ---- >>dynamic ---------------------------------------------------------------------------- */
+
+/* Budgets in the making: settled[b] is SIZE_MAX while image b is free, else the limit it met. */
+typedef struct prunesid_filling_ {
+    const double *phi;
+    const size_t *low, *high;
+    size_t *settled;
+    size_t n_images;
+    double asked, left, weight, n_free; /* B * N; what the free ones share, sum of phi, count */
+} prunesid_filling_;
+
+PRUNESID_PRIVATE_ double prunesid_low_(const prunesid_filling_ *f, size_t b)
+{
+    return f->low != NULL ? (double)f->low[b] : 1.0;
+}
+
+PRUNESID_PRIVATE_ double prunesid_high_(const prunesid_filling_ *f, size_t b)
+{
+    return f->high != NULL && (double)f->high[b] < PRUNESID_EXACT_ ? (double)f->high[b] : f->asked;
+}
+
+PRUNESID_PRIVATE_ double prunesid_share_(const prunesid_filling_ *f, size_t b)
+{
+    if (f->settled[b] != SIZE_MAX)
+        return (double)f->settled[b];
+    const double phi = f->phi[b] > 0.0 ? f->phi[b] : 0.0;
+    return f->left * (f->weight > 0.0 ? phi / f->weight : 1.0 / f->n_free);
+}
+
+/* What rounding down takes from image b; -1 for one that has no room for more. */
+PRUNESID_PRIVATE_ double prunesid_remainder_(const prunesid_filling_ *f, size_t b)
+{
+    const double share = prunesid_share_(f, b), whole = floor(share + 1e-9);
+    return whole < prunesid_high_(f, b) ? share - whole : -1.0;
+}
+
+PRUNESID_PRIVATE_ double prunesid_n_above_(const prunesid_filling_ *f, double cut)
+{
+    double n = 0.0;
+    for (size_t b = 0; b < f->n_images; b++)
+        n += prunesid_remainder_(f, b) > cut ? 1.0 : 0.0;
+    return n;
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_images, size_t budget,
+    const size_t *low, const size_t *high, size_t *budgets)
+{
+    prunesid_filling_ f = {phi, low, high, budgets, n_images, 0.0, 0.0, 0.0, 0.0};
+    double floors = 0.0, ceilings = 0.0;
+    if (phi == NULL || budgets == NULL)
+        return PRUNESID_ERROR_NULL;
+    if (n_images == 0)
+        return PRUNESID_ERROR_EMPTY;
+    if (budget == 0 || budget > PRUNESID_INT_MAX_)
+        return PRUNESID_ERROR_BUDGET;
+    f.asked = (double)n_images * (double)budget;
+    if (f.asked > PRUNESID_EXACT_)
+        return PRUNESID_ERROR_OVERFLOW;
+    if (!prunesid_all_finite64_(phi, n_images))
+        return PRUNESID_ERROR_PHI;
+    for (size_t b = 0; b < n_images; b++) {
+        if (prunesid_low_(&f, b) > (double)PRUNESID_INT_MAX_ ||
+            (high != NULL && (low != NULL ? low[b] : 1) > high[b]))
+            return PRUNESID_ERROR_LIMITS;
+        floors += prunesid_low_(&f, b);
+        ceilings += prunesid_high_(&f, b);
+    }
+    double total = f.asked > floors ? f.asked : floors;
+    total = total < ceilings ? total : ceilings;
+
+    for (size_t b = 0; b < n_images; b++)
+        budgets[b] = SIZE_MAX;
+    for (int violated = 1; violated;) { /* water filling */
+        double under = 0.0, over = 0.0;
+        f.left = total;
+        f.weight = f.n_free = 0.0;
+        for (size_t b = 0; b < n_images; b++) {
+            const int is_free = budgets[b] == SIZE_MAX;
+            f.left -= is_free ? 0.0 : (double)budgets[b];
+            f.weight += is_free && phi[b] > 0.0 ? phi[b] : 0.0;
+            f.n_free += is_free ? 1.0 : 0.0;
+        }
+        for (size_t b = 0; b < n_images; b++) {
+            const double share = prunesid_share_(&f, b);
+            if (budgets[b] != SIZE_MAX)
+                continue;
+            under += share < prunesid_low_(&f, b) ? prunesid_low_(&f, b) - share : 0.0;
+            over += share > prunesid_high_(&f, b) ? share - prunesid_high_(&f, b) : 0.0;
+        }
+        violated = under > 0.0 || over > 0.0;
+        /* Settle the side whose violation is larger, so that the other side stays feasible. */
+        for (size_t b = 0; b < n_images && violated; b++) {
+            const double share = prunesid_share_(&f, b);
+            if (budgets[b] != SIZE_MAX)
+                continue;
+            if (under >= over && share < prunesid_low_(&f, b))
+                budgets[b] = (size_t)prunesid_low_(&f, b);
+            else if (under < over && share > prunesid_high_(&f, b))
+                budgets[b] = (size_t)prunesid_high_(&f, b);
+        }
+    }
+
+    /* One more for each of the largest remainders: bisection finds the cut, and of those that lie
+     * between below and cut (equal, to 2^-60) the first get what is over. */
+    double wanted = total, below = -1.0, cut = 1.0;
+    for (size_t b = 0; b < n_images; b++)
+        wanted -= floor(prunesid_share_(&f, b) + 1e-9);
+    for (int step = 0; step < 61; step++) {
+        const double middle = below + (cut - below) / 2.0;
+        if (prunesid_n_above_(&f, middle) <= wanted)
+            cut = middle;
+        else
+            below = middle;
+    }
+    wanted -= prunesid_n_above_(&f, cut);
+    for (size_t b = 0; b < n_images; b++) {
+        const double remainder = prunesid_remainder_(&f, b);
+        const int equal = remainder > below && remainder <= cut && wanted > 0.0;
+        wanted -= equal ? 1.0 : 0.0;
+        budgets[b] =
+            (size_t)floor(prunesid_share_(&f, b) + 1e-9) + (remainder > cut || equal ? 1 : 0);
+    }
+    return PRUNESID_OK;
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_budget(
+    double phi, double phi_ref, size_t budget, size_t low, size_t high, size_t *out)
+{
+    if (out == NULL)
+        return PRUNESID_ERROR_NULL;
+    if (budget == 0 || budget > PRUNESID_INT_MAX_)
+        return PRUNESID_ERROR_BUDGET;
+    const double values[2] = {phi, phi_ref};
+    if (!prunesid_all_finite64_(values, 2) || phi_ref <= 0.0)
+        return PRUNESID_ERROR_PHI;
+    if (low > high)
+        return PRUNESID_ERROR_LIMITS;
+    const double n = phi > 0.0 ? rint((double)budget * phi / phi_ref) : 0.0;
+    *out = n <= (double)low ? low : n >= (double)high ? high : (size_t)n;
+    return PRUNESID_OK;
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_calibrate(prunesid_calibration *calibration, double phi)
+{
+    if (calibration == NULL)
+        return PRUNESID_ERROR_NULL;
+    if (!prunesid_all_finite64_(&phi, 1))
+        return PRUNESID_ERROR_PHI;
+    calibration->n_images++;
+    calibration->phi_mean += (phi - calibration->phi_mean) / (double)calibration->n_images;
+    return PRUNESID_OK;
+}
+
+/* ---- >>after ------------------------------------------------------------------------------ */
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows, size_t row_bytes,
+    size_t row_stride_bytes, const int32_t *indices, size_t n_indices, void *out,
+    size_t out_stride_bytes)
+{
+    const unsigned char *from = (const unsigned char *)rows;
+    unsigned char *to = (unsigned char *)out;
+    if (rows == NULL || indices == NULL || out == NULL)
+        return PRUNESID_ERROR_NULL;
+    if (row_stride_bytes < row_bytes || out_stride_bytes < row_bytes)
+        return PRUNESID_ERROR_STRIDE;
+    if (prunesid_times_(n_rows, row_stride_bytes) > SIZE_MAX / 2 ||
+        prunesid_times_(n_indices, out_stride_bytes) > SIZE_MAX / 2)
+        return PRUNESID_ERROR_OVERFLOW;
+    for (size_t j = 0; j < n_indices; j++)
+        if (indices[j] < 0 || (size_t)indices[j] >= n_rows)
+            return PRUNESID_ERROR_INDEX;
+    for (size_t j = 0; j < n_indices; j++)
+        memmove(to + j * out_stride_bytes, from + (size_t)indices[j] * row_stride_bytes, row_bytes);
+    return PRUNESID_OK;
+}
+
+#undef PRUNESID_AFFORDABLE_
+#undef PRUNESID_EXACT_
+#undef PRUNESID_FIRST_
+#undef PRUNESID_INT_MAX_
+#undef PRUNESID_LANES_
+#undef PRUNESID_PANEL_
+#undef PRUNESID_PRIVATE_
+#undef PRUNESID_PUBLIC_
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* PRUNESID_H_DEFINED_ */
