@@ -4,11 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum {
-    N_TOKENS = 96,
-    DIM = 64,
-    BUDGET = 12
-};
+enum { N_TOKENS = 96, DIM = 64, BUDGET = 12 };
 
 /* Stands in for a vision encoder: six flat regions of an image with a little texture each. */
 static void encode(float tokens[N_TOKENS][DIM])
@@ -35,7 +31,7 @@ int main(void)
     prunesid_status status = prunesid_select_alloc(&config, &view, NULL, NULL, &out);
     if (status == PRUNESID_OK) {
         status = prunesid_gather(tokens, N_TOKENS, sizeof tokens[0], sizeof tokens[0], kept,
-                                 out.n_kept, kept_tokens, sizeof kept_tokens[0]);
+            out.n_kept, kept_tokens, sizeof kept_tokens[0]);
     }
     if (status != PRUNESID_OK) {
         fprintf(stderr, "minimal: %s\n", prunesid_status_string(status));

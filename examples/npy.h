@@ -204,8 +204,8 @@ static inline int npy_take_entry_(npy_cursor_ *cursor, npy_header_ *header, npy_
     return npy_fail_(error, "malformed .npy header: unexpected key '%s'", key);
 }
 
-static inline int npy_parse_header_(const char *text, size_t length, npy_header_ *header,
-                                    npy_error_ error)
+static inline int npy_parse_header_(
+    const char *text, size_t length, npy_header_ *header, npy_error_ error)
 {
     npy_cursor_ cursor = {text, text + length};
     memset(header, 0, sizeof *header);
@@ -226,9 +226,9 @@ static inline int npy_parse_header_(const char *text, size_t length, npy_header_
     }
     if (!header->has_descr || !header->has_order || !header->has_shape) {
         return npy_fail_(error, "malformed .npy header: no '%s'",
-                         !header->has_descr   ? "descr"
-                         : !header->has_order ? "fortran_order"
-                                              : "shape");
+            !header->has_descr   ? "descr"
+            : !header->has_order ? "fortran_order"
+                                 : "shape");
     }
     return 0;
 }
@@ -270,8 +270,8 @@ static inline int npy_accept_header_(const npy_header_ *header, npy_array *out, 
 }
 
 /* Reads magic, version and header length, all of which tell where the data starts. */
-static inline int npy_read_prefix_(FILE *file, size_t file_bytes, size_t *prefix_bytes,
-                                   size_t *header_bytes, npy_error_ error)
+static inline int npy_read_prefix_(
+    FILE *file, size_t file_bytes, size_t *prefix_bytes, size_t *header_bytes, npy_error_ error)
 {
     unsigned char prefix[12] = {0};
     if (file_bytes == 0) {
@@ -297,8 +297,8 @@ static inline int npy_read_prefix_(FILE *file, size_t file_bytes, size_t *prefix
                                                        : npy_fail_(error, "truncated .npy header");
 }
 
-static inline int npy_read_header_(FILE *file, size_t header_bytes, npy_array *out,
-                                   npy_error_ error)
+static inline int npy_read_header_(
+    FILE *file, size_t header_bytes, npy_array *out, npy_error_ error)
 {
     char *const text = (char *)malloc(header_bytes + 1);
     if (text == NULL) {
@@ -314,13 +314,13 @@ static inline int npy_read_header_(FILE *file, size_t header_bytes, npy_array *o
     return status != 0 ? status : npy_accept_header_(&header, out, error);
 }
 
-static inline int npy_read_data_(FILE *file, size_t available_bytes, npy_array *out,
-                                 npy_error_ error)
+static inline int npy_read_data_(
+    FILE *file, size_t available_bytes, npy_array *out, npy_error_ error)
 {
     const size_t data_bytes = out->n_items * out->item_bytes;
     if (data_bytes > available_bytes) {
         return npy_fail_(error, "truncated: the shape needs %zu bytes of data, the file has %zu",
-                         data_bytes, available_bytes);
+            data_bytes, available_bytes);
     }
     if (data_bytes < available_bytes) {
         return npy_fail_(error, "%zu bytes follow the data", available_bytes - data_bytes);
@@ -405,7 +405,7 @@ static inline float npy_float_at(const npy_array *array, size_t i)
 
 /* Puts head and body into a new file beside path. */
 static inline int npy_write_new_(const char *path, const void *head, size_t head_bytes,
-                                 const void *body, size_t body_bytes, npy_error_ error)
+    const void *body, size_t body_bytes, npy_error_ error)
 {
     const int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL, 0666);
     FILE *const file = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
@@ -430,10 +430,13 @@ static inline int npy_write_new_(const char *path, const void *head, size_t head
 /* Replaces path by head and body as a whole: whoever opens path gets the old content or the new
  * one. 0, or -1 with the cause in error and nothing left behind. */
 static inline int npy_replace_file(const char *path, const void *head, size_t head_bytes,
-                                   const void *body, size_t body_bytes, char *error,
-                                   size_t error_bytes)
+    const void *body, size_t body_bytes, char *error, size_t error_bytes)
 {
     const npy_error_ cause = {error, error_bytes};
+    struct stat present;
+    if (stat(path, &present) == 0 && !S_ISREG(present.st_mode)) {
+        return npy_fail_(cause, "not a regular file"); /* a rename would take a device's place */
+    }
     const size_t name_bytes = strlen(path) + 32;
     char *const name = (char *)malloc(name_bytes);
     if (name == NULL) {
@@ -452,7 +455,7 @@ static inline int npy_replace_file(const char *path, const void *head, size_t he
 /* Saves data, C order, as descr ("<f2", "<f4" or "<i4"), n_dims 0 to NPY_MAX_DIMS. 0, or -1 with
  * the cause in error; path is then what it was. */
 static inline int npy_save(const char *path, const char *descr, int n_dims, const size_t *shape,
-                           const void *data, char *error, size_t error_bytes)
+    const void *data, char *error, size_t error_bytes)
 {
     const npy_error_ cause = {error, error_bytes};
     char head[256] = "\x93NUMPY\x01";
@@ -465,23 +468,22 @@ static inline int npy_save(const char *path, const char *descr, int n_dims, cons
     }
     for (int i = 0; i < n_dims; i++) {
         n_items *= shape[i];
-        length += (size_t)snprintf(tuple + length, sizeof tuple - length, "%zu,%s", shape[i],
-                                   i + 1 < n_dims ? " " : "");
+        length += (size_t)snprintf(
+            tuple + length, sizeof tuple - length, "%zu,%s", shape[i], i + 1 < n_dims ? " " : "");
     }
     if (n_dims > 1) {
         tuple[length - 1] = '\0'; /* Python writes (2, 3) but (2,) */
     }
-    length =
-        (size_t)snprintf(head + 10, sizeof head - 10,
-                         "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, tuple);
+    length = (size_t)snprintf(head + 10, sizeof head - 10,
+        "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, tuple);
     const size_t head_bytes =
         (10 + length + 1 + 63) / 64 * 64; /* the format aligns the data to 64 bytes */
     memset(head + 10 + length, ' ', head_bytes - 10 - length - 1);
     head[head_bytes - 1] = '\n';
     head[8] = (char)((head_bytes - 10) & 255);
     head[9] = (char)((head_bytes - 10) >> 8);
-    return npy_replace_file(path, head, head_bytes, data, n_items * array.item_bytes, error,
-                            error_bytes);
+    return npy_replace_file(
+        path, head, head_bytes, data, n_items * array.item_bytes, error, error_bytes);
 }
 
 #endif /* NPY_H */

@@ -338,7 +338,7 @@ static int check_files(const options *given)
     }
     if (given->n_files > 1 && given->command != COMMAND_BATCH) {
         return usage_error("%s takes one file of tokens: for '%s' use batch",
-                           command_names[given->command], given->files[1]);
+            command_names[given->command], given->files[1]);
     }
     return EXIT_OK;
 }
@@ -351,8 +351,8 @@ static int check_outputs(const options *given)
             const char *const a = given->of[outputs[j]].text;
             const char *const b = given->of[outputs[i]].text;
             if (a != NULL && b != NULL && strcmp(a, b) == 0) {
-                return usage_error("%s and %s name the same file", rules[outputs[j]].name,
-                                   rules[outputs[i]].name);
+                return usage_error(
+                    "%s and %s name the same file", rules[outputs[j]].name, rules[outputs[i]].name);
             }
         }
     }

@@ -54,11 +54,7 @@ typedef struct options {
 } options;
 
 /* Exit codes of the tool. */
-enum {
-    EXIT_OK = 0,
-    EXIT_BAD_INPUT = 1,
-    EXIT_USAGE = 2
-};
+enum { EXIT_OK = 0, EXIT_BAD_INPUT = 1, EXIT_USAGE = 2 };
 
 /* Parses the arguments, reordering argv so that files are contiguous. EXIT_OK, or the exit code
  * after standard error says why. With --help or --version given nothing else is checked. */

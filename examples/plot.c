@@ -105,7 +105,7 @@ static colour group_colour(int32_t group)
     const double luma = 0.299 * red + 0.587 * green + 0.114 * blue;
     const double white = luma < MIN_LUMA ? (MIN_LUMA - luma) / (1 - luma) : 0;
     const colour result = {to_byte(red + white * (1 - red)), to_byte(green + white * (1 - green)),
-                           to_byte(blue + white * (1 - blue))};
+        to_byte(blue + white * (1 - blue))};
     return result;
 }
 
@@ -114,8 +114,8 @@ static colour dimmed(colour from)
 {
     const double grey = (0.299 * from.red + 0.587 * from.green + 0.114 * from.blue) / 255;
     const colour result = {to_byte(0.35 * grey + 0.10 * from.red / 255 + 0.03),
-                           to_byte(0.35 * grey + 0.10 * from.green / 255 + 0.03),
-                           to_byte(0.35 * grey + 0.10 * from.blue / 255 + 0.03)};
+        to_byte(0.35 * grey + 0.10 * from.green / 255 + 0.03),
+        to_byte(0.35 * grey + 0.10 * from.blue / 255 + 0.03)};
     return result;
 }
 
@@ -133,8 +133,8 @@ static void fill(canvas *on, size_t x, size_t y, size_t width, size_t height, co
     }
 }
 
-static void frame(canvas *on, size_t x, size_t y, size_t width, size_t height, size_t thickness,
-                  colour with)
+static void frame(
+    canvas *on, size_t x, size_t y, size_t width, size_t height, size_t thickness, colour with)
 {
     fill(on, x, y, width, thickness, with);
     fill(on, x, y + height - thickness, width, thickness, with);
@@ -158,10 +158,7 @@ static size_t text_width(const char *text, size_t scale)
 /* The font is made of upright rectangles: four vertices of x, y, z and a colour each. */
 static void draw_text(canvas *on, size_t x, size_t y, const char *text, size_t scale, colour with)
 {
-    enum {
-        VERTEX_FLOATS = 4,
-        QUAD_FLOATS = 4 * VERTEX_FLOATS
-    };
+    enum { VERTEX_FLOATS = 4, QUAD_FLOATS = 4 * VERTEX_FLOATS };
     char copy[TEXT_BYTES];
     float quads[TEXT_BYTES * QUAD_FLOATS * 12]; /* a character has at most 12 */
     const int n_quads = stb_easy_font_print(0, 0, copy_text(text, copy), NULL, quads, sizeof quads);
@@ -169,7 +166,7 @@ static void draw_text(canvas *on, size_t x, size_t y, const char *text, size_t s
         const float *const from = quads + i * QUAD_FLOATS;
         const float *const to = from + 2 * VERTEX_FLOATS; /* the opposite corner */
         fill(on, x + scale * (size_t)from[0], y + scale * (size_t)from[1],
-             scale * (size_t)(to[0] - from[0]), scale * (size_t)(to[1] - from[1]), with);
+            scale * (size_t)(to[0] - from[0]), scale * (size_t)(to[1] - from[1]), with);
     }
 }
 
@@ -186,7 +183,7 @@ static int load_photo(const char *path, photo *out, char *error, size_t error_by
     fclose(file);
     return out->rgb != NULL ? 0
                             : fail(error, error_bytes, "not a readable PNG or JPEG image (%s)",
-                                   stbi_failure_reason());
+                                  stbi_failure_reason());
 }
 
 /* Averages blocks of 2 x 2 in place: what bilinear sampling alone would skip over. */
@@ -289,7 +286,7 @@ static void draw_patches(canvas *on, const plot_request *request, const layout *
         const size_t y = i / request->n_columns * by->cell_height;
         if (next < request->n_kept && (size_t)request->indices[next] == i) {
             frame(on, x, y, by->cell_width, by->cell_height, thickness,
-                  group_colour(request->group[i]));
+                group_colour(request->group[i]));
             next++;
             continue;
         }
@@ -331,7 +328,7 @@ static void put_group(pen *at, int32_t group, size_t n_kept)
     snprintf(text, sizeof text, "%zu", n_kept);
     fill(at->on, at->x, at->y, SWATCH, SWATCH, group_colour(group));
     draw_text(at->on, at->x + SWATCH + SWATCH_GAP, at->y + 1, text, TEXT_SCALE,
-              n_kept > 0 ? bright : muted);
+        n_kept > 0 ? bright : muted);
     at->x += SWATCH_COLUMN;
 }
 
@@ -389,7 +386,7 @@ static void append(void *context, void *bytes, int n_bytes)
 static int encode(const canvas *of, plot_png *out)
 {
     return stbi_write_png_to_func(append, out, (int)of->width, (int)of->height, 3, of->pixels,
-                                  (int)(of->width * sizeof(colour))) != 0 &&
+               (int)(of->width * sizeof(colour))) != 0 &&
                    out->n_bytes > 0
                ? 0
                : -1;
@@ -415,8 +412,8 @@ static int draw_all(const plot_request *request, photo *of, const layout *by, pl
     return status;
 }
 
-int plot_draw(const plot_request *request, plot_png *out, int *blames_photo, char *error,
-              size_t error_bytes)
+int plot_draw(
+    const plot_request *request, plot_png *out, int *blames_photo, char *error, size_t error_bytes)
 {
     photo from = {NULL, 0, 0};
     layout by = {0, 0, 0, 0};

@@ -26,7 +26,7 @@ typedef struct plot_png {
 /* Draws the photo with dropped patches dimmed and kept ones framed in their group's colour, above a
  * legend. 0, or -1 with the cause in error; the cause is the photo's if *blames_photo is set, else
  * the grid's. */
-int plot_draw(const plot_request *request, plot_png *out, int *blames_photo, char *error,
-              size_t error_bytes);
+int plot_draw(
+    const plot_request *request, plot_png *out, int *blames_photo, char *error, size_t error_bytes);
 
 #endif /* PLOT_H */

@@ -15,9 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-enum {
-    CAUSE_BYTES = 256
-};
+enum { CAUSE_BYTES = 256 };
 
 /* One image's tokens: a slice of a file. */
 typedef struct image {
@@ -75,8 +73,8 @@ static const char *shape_text(const size_t *shape, int n_dims, char text[CAUSE_B
 {
     size_t length = (size_t)snprintf(text, CAUSE_BYTES, "[");
     for (int i = 0; i < n_dims; i++) {
-        length += (size_t)snprintf(text + length, CAUSE_BYTES - length, i > 0 ? ", %zu" : "%zu",
-                                   shape[i]);
+        length += (size_t)snprintf(
+            text + length, CAUSE_BYTES - length, i > 0 ? ", %zu" : "%zu", shape[i]);
     }
     snprintf(text + length, CAUSE_BYTES - length, "]");
     return text;
@@ -115,7 +113,7 @@ static int check_numbers(const char *path, const npy_array *array)
         return report(path, "row %zu, column %zu is not finite", row, column);
     }
     return report(path, "image %zu, row %zu, column %zu is not finite", row / array->shape[1],
-                  row % array->shape[1], column);
+        row % array->shape[1], column);
 }
 
 /* Loads [T, d] or [B, T, d], always as [B, T, d]. */
@@ -156,7 +154,7 @@ static void list_images(const options *given, inputs *in)
         for (size_t b = 0; b < file->shape[0]; b++, next++) {
             next->path = given->files[f];
             next->tokens = prunesid_tokens_view((const char *)file->data + b * image_bytes,
-                                                dtype_of(file), file->shape[1], file->shape[2]);
+                dtype_of(file), file->shape[1], file->shape[2]);
         }
     }
 }
@@ -171,8 +169,8 @@ static float *to_floats(const npy_array *array)
 }
 
 /* [T] for one image; a batch has [B, T] and so needs images of one size. */
-static int check_scores_shape(const char *path, const npy_array *array, const inputs *in,
-                              command which)
+static int check_scores_shape(
+    const char *path, const npy_array *array, const inputs *in, command which)
 {
     const size_t wanted[2] = {in->n_images, in->images[0].tokens.n_tokens};
     const int is_list = array->n_dims == 1 && in->n_images == 1;
@@ -182,8 +180,8 @@ static int check_scores_shape(const char *path, const npy_array *array, const in
     for (size_t b = 1; b < in->n_images; b++) {
         if (in->images[b].tokens.n_tokens != wanted[1]) {
             return report(path,
-                          "scores of a batch need images of one size, not of %zu and %zu tokens",
-                          wanted[1], in->images[b].tokens.n_tokens);
+                "scores of a batch need images of one size, not of %zu and %zu tokens", wanted[1],
+                in->images[b].tokens.n_tokens);
         }
     }
     if ((is_list || is_table) &&
@@ -191,8 +189,8 @@ static int check_scores_shape(const char *path, const npy_array *array, const in
         return EXIT_OK;
     }
     return report(path, "the shape is %s, but the tokens need %s",
-                  shape_text(array->shape, array->n_dims, have),
-                  shape_text(wanted + skipped, 2 - skipped, want));
+        shape_text(array->shape, array->n_dims, have),
+        shape_text(wanted + skipped, 2 - skipped, want));
 }
 
 static int load_scores(const char *path, command which, inputs *in)
@@ -224,7 +222,7 @@ static int load_loadings(const char *path, inputs *in)
     if (status == EXIT_OK &&
         (array.n_dims != 2 || array.shape[0] != n_tokens || array.shape[1] == 0)) {
         status = report(path, "the shape is %s, but the tokens need [%zu, groups]",
-                        shape_text(array.shape, array.n_dims, shape), n_tokens);
+            shape_text(array.shape, array.n_dims, shape), n_tokens);
     }
     if (status == EXIT_OK) {
         status = check_numbers(path, &array);
@@ -276,12 +274,12 @@ static double milliseconds_now(void)
     return 1e3 * (double)now.tv_sec + 1e-6 * (double)now.tv_nsec;
 }
 
-static prunesid_config make_config(const options *given, const prunesid_tokens *tokens,
-                                   size_t budget)
+static prunesid_config make_config(
+    const options *given, const prunesid_tokens *tokens, size_t budget)
 {
     const option_value *const of = given->of;
-    prunesid_config config = prunesid_config_init((prunesid_preset)of[OPTION_PRESET].number,
-                                                  tokens->n_tokens, tokens->dim, budget);
+    prunesid_config config = prunesid_config_init(
+        (prunesid_preset)of[OPTION_PRESET].number, tokens->n_tokens, tokens->dim, budget);
     config.svd = (prunesid_svd)of[OPTION_SVD].number;
     config.seed = of[OPTION_SEED].seed;
     if (of[OPTION_RESERVE].given) {
@@ -314,18 +312,18 @@ static prunesid_status run_selection(const inputs *in, const image *of, selectio
     const double start = milliseconds_now();
     const prunesid_status status =
         in->loadings == NULL
-            ? prunesid_select(&out->config, &of->tokens, of->scores, workspace, n_bytes,
-                              &out->output)
+            ? prunesid_select(
+                  &out->config, &of->tokens, of->scores, workspace, n_bytes, &out->output)
             : prunesid_select_from_loadings(&out->config, &of->tokens, in->loadings, in->n_loadings,
-                                            of->scores, workspace, n_bytes, &out->output);
+                  of->scores, workspace, n_bytes, &out->output);
     out->milliseconds = milliseconds_now() - start;
     free(workspace);
     return status;
 }
 
 /* Every command prunes every image through here. */
-static int prune(const options *given, const inputs *in, const image *of, size_t budget,
-                 selection *out)
+static int prune(
+    const options *given, const inputs *in, const image *of, size_t budget, selection *out)
 {
     out->config = make_config(given, &of->tokens, budget);
     out->config.n_groups = in->n_loadings;
@@ -364,43 +362,42 @@ static int check_budgets(const options *given)
     const size_t reserved = reserved_rows(given);
     if (of[OPTION_KEEP].number <= reserved) {
         return report(options_name(of[OPTION_RESERVE].given ? OPTION_RESERVE : OPTION_KEEP),
-                      "%zu reserved leave no token in a budget of %zu", reserved,
-                      of[OPTION_KEEP].number);
+            "%zu reserved leave no token in a budget of %zu", reserved, of[OPTION_KEEP].number);
     }
     if (largest_budget(given) <= reserved) {
         return report(options_name(OPTION_MAX), "%zu reserved leave no token in a budget of %zu",
-                      reserved, of[OPTION_MAX].number);
+            reserved, of[OPTION_MAX].number);
     }
     if (smallest_budget(given) > largest_budget(given)) {
         return report(options_name(OPTION_MIN), "%zu is above --max, %zu", of[OPTION_MIN].number,
-                      of[OPTION_MAX].number);
+            of[OPTION_MAX].number);
     }
     return EXIT_OK;
 }
 
 /* Budgets that share B * N: an image's depends on the others. */
-static prunesid_status share_budget(const options *given, const double *phi, size_t n_images,
-                                    size_t *budgets)
+static prunesid_status share_budget(
+    const options *given, const double *phi, size_t n_images, size_t *budgets)
 {
     size_t *const limits = (size_t *)allocate(2 * n_images, sizeof *limits);
     for (size_t b = 0; b < n_images; b++) {
         limits[b] = smallest_budget(given);
         limits[n_images + b] = largest_budget(given);
     }
-    const prunesid_status status = prunesid_budgets(phi, n_images, given->of[OPTION_KEEP].number,
-                                                    limits, limits + n_images, budgets);
+    const prunesid_status status = prunesid_budgets(
+        phi, n_images, given->of[OPTION_KEEP].number, limits, limits + n_images, budgets);
     free(limits);
     return status;
 }
 
-static prunesid_status rate_budgets(const options *given, const double *phi, size_t n_images,
-                                    size_t *budgets)
+static prunesid_status rate_budgets(
+    const options *given, const double *phi, size_t n_images, size_t *budgets)
 {
     prunesid_status status = PRUNESID_OK;
     for (size_t b = 0; b < n_images && status == PRUNESID_OK; b++) {
         status =
             prunesid_budget(phi[b], given->of[OPTION_PHI_REF].real, given->of[OPTION_KEEP].number,
-                            smallest_budget(given), largest_budget(given), &budgets[b]);
+                smallest_budget(given), largest_budget(given), &budgets[b]);
     }
     return status;
 }
@@ -454,8 +451,8 @@ static const char *preset_name(const selection *one)
 }
 
 /* NMS has a threshold only where something was pruned. */
-static const char *tau_text(const selection *one, const char *format, const char *none,
-                            char text[CAUSE_BYTES])
+static const char *tau_text(
+    const selection *one, const char *format, const char *none, char text[CAUSE_BYTES])
 {
     snprintf(text, CAUSE_BYTES, format, one->output.stats.tau);
     return one->output.stats.n_groups > 0 ? text : none;
@@ -467,12 +464,12 @@ static void print_json(const selection *one)
     const prunesid_stats *const stats = &output->stats;
     char tau[CAUSE_BYTES];
     printf("{\"tokens\": %zu, \"dim\": %zu, \"budget\": %zu, \"preset\": \"%s\", \"reserved\": %zu",
-           one->config.n_tokens, one->config.dim, one->config.budget, preset_name(one),
-           one->config.reserved);
+        one->config.n_tokens, one->config.dim, one->config.budget, preset_name(one),
+        one->config.reserved);
     printf(", \"keep\": %zu, \"groups\": %zu, \"rho\": %.17g, \"phi\": %.17g, \"tau\": %s"
            ", \"survivors\": %zu",
-           output->n_kept, stats->n_groups, stats->rho, stats->phi,
-           tau_text(one, "%.17g", "null", tau), stats->n_survivors);
+        output->n_kept, stats->n_groups, stats->rho, stats->phi,
+        tau_text(one, "%.17g", "null", tau), stats->n_survivors);
     print_list("indices", output->indices, output->n_kept);
     print_list("order", output->order, output->n_kept);
     print_list("group", output->group, one->config.n_tokens);
@@ -485,9 +482,9 @@ static void print_summary(const selection *one)
     const prunesid_stats *const stats = &output->stats;
     char tau[CAUSE_BYTES];
     printf("kept       %zu of %zu tokens of %zu channels in %.1f ms\n", output->n_kept,
-           one->config.n_tokens, one->config.dim, one->milliseconds);
+        one->config.n_tokens, one->config.dim, one->milliseconds);
     printf("preset     %s, budget %zu, reserved %zu\n", preset_name(one), one->config.budget,
-           one->config.reserved);
+        one->config.reserved);
     printf("rho, phi   %.4f, %.4f\n", stats->rho, stats->phi);
     printf("tau        %s\n", tau_text(one, "%.4f", "none", tau));
     printf("groups     %zu\n", stats->n_groups);
@@ -514,20 +511,19 @@ static int save_indices(const char *path, const selection *one, char cause[CAUSE
     return npy_save(path, "<i4", 1, &one->output.n_kept, one->output.indices, cause, CAUSE_BYTES);
 }
 
-static int save_tokens(const char *path, const image *of, const selection *one,
-                       char cause[CAUSE_BYTES])
+static int save_tokens(
+    const char *path, const image *of, const selection *one, char cause[CAUSE_BYTES])
 {
     const int is_half = of->tokens.dtype == PRUNESID_F16;
     const size_t row_bytes = of->tokens.dim * (is_half ? 2 : 4);
     const size_t shape[2] = {one->output.n_kept, of->tokens.dim};
     void *const rows = allocate(one->output.n_kept, row_bytes);
-    const prunesid_status status =
-        prunesid_gather(of->tokens.data, of->tokens.n_tokens, row_bytes, row_bytes,
-                        one->output.indices, one->output.n_kept, rows, row_bytes);
+    const prunesid_status status = prunesid_gather(of->tokens.data, of->tokens.n_tokens, row_bytes,
+        row_bytes, one->output.indices, one->output.n_kept, rows, row_bytes);
     snprintf(cause, CAUSE_BYTES, "%s", prunesid_status_string(status));
     const int result = status != PRUNESID_OK ? -1
                                              : npy_save(path, is_half ? "<f2" : "<f4", 2, shape,
-                                                        rows, cause, CAUSE_BYTES);
+                                                   rows, cause, CAUSE_BYTES);
     free(rows);
     return result;
 }
@@ -538,9 +534,7 @@ static int save_picture(const char *path, const plot_png *png, char cause[CAUSE_
 }
 
 static const option outputs[] = {OPTION_INDICES, OPTION_TOKENS, OPTION_OUTPUT};
-enum {
-    N_OUTPUTS = sizeof outputs / sizeof *outputs
-};
+enum { N_OUTPUTS = sizeof outputs / sizeof *outputs };
 
 static void remove_outputs(const options *given, size_t n_outputs)
 {
@@ -552,8 +546,8 @@ static void remove_outputs(const options *given, size_t n_outputs)
 }
 
 /* Writes every file that is asked for; all of them or none. */
-static int save_outputs(const options *given, const image *of, const selection *one,
-                        const plot_png *png)
+static int save_outputs(
+    const options *given, const image *of, const selection *one, const plot_png *png)
 {
     char cause[CAUSE_BYTES];
     for (size_t i = 0; i < N_OUTPUTS; i++) {
@@ -577,22 +571,20 @@ static int check_grid(const options *given, const image *of)
     const size_t *const grid = given->of[OPTION_GRID].grid;
     if (grid[0] > of->tokens.n_tokens || grid[0] * grid[1] != of->tokens.n_tokens) {
         return report(options_name(OPTION_GRID), "%s does not give the %zu tokens of %s",
-                      given->of[OPTION_GRID].text, of->tokens.n_tokens, of->path);
+            given->of[OPTION_GRID].text, of->tokens.n_tokens, of->path);
     }
     return EXIT_OK;
 }
 
 static int draw(const options *given, const selection *one, plot_png *png)
 {
-    enum {
-        N_FACTS = 5
-    };
+    enum { N_FACTS = 5 };
     const prunesid_stats *const stats = &one->output.stats;
     char title[CAUSE_BYTES], texts[N_FACTS][2 * CAUSE_BYTES];
     char tau[CAUSE_BYTES], cause[CAUSE_BYTES];
     const char *facts[N_FACTS];
-    snprintf(title, sizeof title, "%zu of %zu tokens kept", one->output.n_kept,
-             one->config.n_tokens);
+    snprintf(
+        title, sizeof title, "%zu of %zu tokens kept", one->output.n_kept, one->config.n_tokens);
     snprintf(texts[0], sizeof texts[0], "preset %s", preset_name(one));
     snprintf(texts[1], sizeof texts[1], "rho %.3f", stats->rho);
     snprintf(texts[2], sizeof texts[2], "phi %.3f", stats->phi);
@@ -603,15 +595,15 @@ static int draw(const options *given, const selection *one, plot_png *png)
     }
     const option_value *const of = given->of;
     const plot_request request = {.photo = of[OPTION_IMAGE].text,
-                                  .n_rows = of[OPTION_GRID].grid[0],
-                                  .n_columns = of[OPTION_GRID].grid[1],
-                                  .group = one->output.group,
-                                  .indices = one->output.indices,
-                                  .n_kept = one->output.n_kept,
-                                  .n_groups = stats->n_groups,
-                                  .title = title,
-                                  .facts = facts,
-                                  .n_facts = N_FACTS};
+        .n_rows = of[OPTION_GRID].grid[0],
+        .n_columns = of[OPTION_GRID].grid[1],
+        .group = one->output.group,
+        .indices = one->output.indices,
+        .n_kept = one->output.n_kept,
+        .n_groups = stats->n_groups,
+        .title = title,
+        .facts = facts,
+        .n_facts = N_FACTS};
     int blames_photo = 0;
     if (plot_draw(&request, png, &blames_photo, cause, sizeof cause) == 0) {
         return EXIT_OK;
@@ -621,8 +613,8 @@ static int draw(const options *given, const selection *one, plot_png *png)
 
 /* ---- commands ----------------------------------------------------------------------------- */
 
-static int save_and_print(const options *given, const image *of, const selection *one,
-                          const plot_png *png)
+static int save_and_print(
+    const options *given, const image *of, const selection *one, const plot_png *png)
 {
     int status = save_outputs(given, of, one, png);
     if (status == EXIT_OK) {
@@ -732,11 +724,11 @@ static int run_info(const options *given, const inputs *in)
     if (given->of[OPTION_JSON].given) {
         printf("{\"tokens\": %zu, \"dim\": %zu, \"dtype\": \"%s\", \"rho\": %.17g"
                ", \"phi\": %.17g, \"nonzero\": %zu}\n",
-               tokens->n_tokens, tokens->dim, dtype, information.rho, information.phi,
-               information.n_nonzero);
+            tokens->n_tokens, tokens->dim, dtype, information.rho, information.phi,
+            information.n_nonzero);
     } else {
         printf("tokens     %zu of %zu channels, %s, %zu image\n", tokens->n_tokens, tokens->dim,
-               dtype, in->n_images);
+            dtype, in->n_images);
         printf("rho, phi   %.4f, %.4f\n", information.rho, information.phi);
         printf("nonzero    %zu tokens\n", information.n_nonzero);
         print_values(&in->files[0]);
@@ -773,7 +765,7 @@ int main(int argc, char **argv)
     }
     if (given.of[OPTION_VERSION].given) {
         printf("prunesid %d.%d.%d\n", PRUNESID_VERSION_MAJOR, PRUNESID_VERSION_MINOR,
-               PRUNESID_VERSION_PATCH);
+            PRUNESID_VERSION_PATCH);
         return finish_printing();
     }
     return run(&given);

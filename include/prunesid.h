@@ -32,11 +32,12 @@
  *   (default: nothing). One unit uses one of the two ways: a mixed include is an #error.
  *
  * GUARANTEES
- *   - Exactly min(N - reserved, T) distinct ascending indices, for every N >= 1 and T >= 1.
+ *   - Exactly min(N - reserved, T) distinct ascending indices, for every T >= 1 and N > reserved.
  *   - The same bits on every run, for every batch size. No random state: the SVD's start block is
  *     a function of config.seed. Products go to BLAS in tiles below the size at which OpenBLAS
- *     starts threads, so OPENBLAS_NUM_THREADS changes neither speed nor bits of them; LAPACK's
- *     dsyevr may differ in the last bit of a double, which rounding to float32 hides.
+ *     starts threads, so OPENBLAS_NUM_THREADS changes neither speed nor bits of them. LAPACK's
+ *     dsyevr may differ in the last bits of a double, which now and then shows as the last bit of
+ *     a loading.
  *   - No globals, no heap (but in *_alloc), no stdio, no locale, no errno, no change to BLAS
  *     threads. Re-entrant with distinct workspaces.
  *   - On any status but PRUNESID_OK nothing is written to an output.
@@ -51,10 +52,10 @@
  *   and in float64 where it does not, so its decisions are those of float64. EXACT is float64
  *   throughout. KRYLOV is float32 with a residual stop; where that leaves a token's two largest
  *   loadings too near to each other to tell which is larger, EXACT decides (up to min(T, d) = 1024:
- *   about 2 images in 100 of 576 tokens). A component whose singular value
- *   is below 1e-6 of the largest is noise, so is contrast below 1e-12, and of equal singular values
- *   that K cuts through none may be found: loadings are 0 there, and rank-deficient input gives the
- *   same groups everywhere. */
+ *   about 2 images in 100 of 576 tokens). A component whose singular value is below 1e-6 of the
+ *   largest is noise, so is contrast below 1e-12, and of equal singular values that K cuts through
+ *   none may be found: loadings are 0 there, and rank-deficient input gives the same groups
+ *   everywhere. */
 #if defined(PRUNESID_DECLARATIONS) || defined(PRUNESID_IMPLEMENTATION)
 #if defined(PRUNESID_H) && !defined(PRUNESID_H_SHARED_)
 #error "prunesid.h: this unit already has the inline functions; it cannot share a copy as well"
@@ -1029,9 +1030,13 @@ PRUNESID_PRIVATE_ int prunesid_whiten_(const prunesid_eigen_ *eigen, double *g, 
     for (size_t e = 0; e < r; e++) {
         const double *vector = eigen->vectors + (w - 1 - e) * w;
         const double shrink = 1.0 / sqrt(eigen->values[w - 1 - e]);
-        for (size_t i = 0; i < w; i++)
-            for (size_t j = r < w ? e : 0; j < (r < w ? e + 1 : w); j++)
-                t[i * w + j] += scale[i] * vector[i] * shrink * (r < w ? 1.0 : vector[j]);
+        for (size_t i = 0; i < w; i++) {
+            const double part = scale[i] * vector[i] * shrink;
+            if (r < w)
+                t[i * w + e] = part;
+            for (size_t j = 0; j < w && r == w; j++)
+                t[i * w + j] += part * vector[j];
+        }
     }
     *rank = r;
     return 0;
@@ -1126,7 +1131,7 @@ PRUNESID_PRIVATE_ int prunesid_exact_(
 /* Whether some token's two largest loadings are too close for float32 to say which is larger. */
 PRUNESID_PRIVATE_ int prunesid_undecided_(const prunesid_plan_ *p)
 {
-    const float error = (float)(2e-5 / sqrt((double)p->T));
+    const float error = (float)(2e-5 / sqrt((double)p->T)); /* of an average loading: measured */
     for (size_t i = 0; i < p->T; i++) {
         float first = 0.0f, second = 0.0f;
         for (size_t k = 0; k < p->K; k++) {
