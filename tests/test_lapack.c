@@ -1,0 +1,173 @@
+/* test_lapack.c - a LAPACK that fails: the LAPACKE_dsyevr_work of this file stands before the
+ * library's.   MIT licence. */
+#include "support.h"
+
+typedef enum failure {
+    NO_FAILURE,
+    INFO_POSITIVE,
+    INFO_NEGATIVE, /* not enough memory, says LAPACKE */
+    NAN_VALUES,    /* with info 0 */
+    NAN_VECTORS,
+    FOUND_FEWER
+} failure;
+
+static failure mode;
+static int n_failures, n_calls; /* the first n_failures calls fail */
+
+lapack_int LAPACKE_dsyevr_work(int layout, char jobz, char range, char uplo, lapack_int n,
+    double *a, lapack_int lda, double vl, double vu, lapack_int il, lapack_int iu, double abstol,
+    lapack_int *m, double *w, double *z, lapack_int ldz, lapack_int *isuppz, double *work,
+    lapack_int lwork, lapack_int *iwork, lapack_int liwork)
+{
+    const failure fails = n_calls++ < n_failures ? mode : NO_FAILURE;
+    lapack_int info = 0;
+    assert_int_equal(layout, LAPACK_COL_MAJOR); /* row-major would allocate */
+    LAPACK_dsyevr(&jobz, &range, &uplo, &n, a, &lda, &vl, &vu, &il, &iu, &abstol, m, w, z, &ldz,
+        isuppz, work, &lwork, iwork, &liwork, &info);
+    if (fails == NAN_VALUES) {
+        w[0] = NAN;
+    } else if (fails == NAN_VECTORS) {
+        z[*m * ldz - 1] = NAN;
+    } else if (fails == FOUND_FEWER) {
+        *m -= 1;
+    }
+    return fails == INFO_POSITIVE ? 3 : fails == INFO_NEGATIVE ? -1010 : info;
+}
+
+typedef struct problem {
+    float *x;
+    prunesid_config config;
+    prunesid_tokens tokens;
+} problem;
+
+static problem problem_new(size_t T, size_t d, prunesid_svd svd)
+{
+    problem p;
+    p.x = tokens_new(KIND_REAL, T, d, 3);
+    p.config = prunesid_config_init(PRUNESID_AUTO, T, d, 64);
+    p.config.svd = svd;
+    p.tokens = prunesid_tokens_view(p.x, PRUNESID_F32, T, d);
+    return p;
+}
+
+static run run_with(const problem *p, failure how, int how_often)
+{
+    mode = how;
+    n_failures = how_often;
+    n_calls = 0;
+    return run_select(&p->config, &p->tokens, NULL, NULL);
+}
+
+static const failure failures[] = {INFO_POSITIVE, INFO_NEGATIVE, NAN_VALUES, NAN_VECTORS};
+
+static void the_override_is_in_place(void **unused)
+{
+    problem p = problem_new(100, 80, PRUNESID_SVD_EXACT);
+    run r = run_with(&p, NO_FAILURE, 0);
+    (void)unused;
+    assert_true(run_consistent(&r, &p.config));
+    assert_int_equal(n_calls, 1);
+    run_free(&r);
+    free(p.x);
+}
+
+static void a_failure_writes_nothing(void **unused)
+{
+    static const size_t shapes[][2] = {{100, 80}, {300, 280}};
+    (void)unused;
+    for (size_t i = 0; i < 3 * 2 * N_ITEMS(failures); i++) {
+        problem p = problem_new(shapes[i % 2][0], shapes[i % 2][1], (prunesid_svd)(i / 2 % 3));
+        run r = run_with(&p, failures[i / 6], 1000);
+        CHECK_STATUS(r.status, PRUNESID_ERROR_LAPACK, "case %zu", i);
+        for (size_t m = 0; m < 6; m++) {
+            assert_true(guard_untouched(&r.memory[m], OUTPUT_FILL));
+        }
+        run_free(&r);
+        free(p.x);
+    }
+}
+
+static void loadings_report_it_too(void **unused)
+{
+    problem p = problem_new(100, 80, PRUNESID_SVD_EXACT);
+    guard workspace = guard_workspace(&p.config), v = guard_new(100 * 64 * 4, 0x21);
+    prunesid_stats stats, before;
+    (void)unused;
+    memset(&stats, 0x21, sizeof stats);
+    before = stats;
+    mode = NAN_VECTORS;
+    n_failures = 1000;
+    n_calls = 0;
+    assert_int_equal(prunesid_loadings(&p.config, &p.tokens, workspace.data, workspace.n_bytes,
+                         (float *)(void *)v.data, &stats),
+        PRUNESID_ERROR_LAPACK);
+    assert_true(guard_untouched(&v, 0x21));
+    assert_memory_equal(&stats, &before, sizeof stats);
+    guard_free(&workspace);
+    guard_free(&v);
+    free(p.x);
+}
+
+/* KRYLOV falls back to EXACT, which keeps what EXACT keeps, and says what LAPACK said. */
+static void krylov_falls_back_when_its_own_call_fails(void **unused)
+{
+    problem exact = problem_new(300, 280, PRUNESID_SVD_EXACT);
+    problem p = problem_new(300, 280, PRUNESID_SVD_KRYLOV);
+    run want = run_with(&exact, NO_FAILURE, 0);
+    (void)unused;
+    assert_int_equal(want.out.stats.lapack_info, 0);
+    for (size_t i = 0; i < N_ITEMS(failures); i++) {
+        run r = run_with(&p, failures[i], 1);
+        assert_true(run_equal(&want, &r));
+        assert_int_equal(r.out.stats.svd, PRUNESID_SVD_EXACT);
+        CHECK(r.out.stats.lapack_info != 0, "failure %zu", i);
+        assert_true(failures[i] != INFO_POSITIVE || r.out.stats.lapack_info == 3);
+        assert_true(failures[i] != INFO_NEGATIVE || r.out.stats.lapack_info == -1010);
+        run_free(&r);
+    }
+    run r = run_with(&p, NO_FAILURE, 0);
+    assert_int_equal(r.out.stats.svd, PRUNESID_SVD_KRYLOV);
+    assert_int_equal(r.out.stats.lapack_info, 0);
+    run_free(&r);
+    run_free(&want);
+    free(p.x);
+    free(exact.x);
+}
+
+/* dsyevr finds fewer than it was asked for where a multiple eigenvalue is cut, with info 0. */
+static void fewer_eigenvectors_than_asked_for(void **unused)
+{
+    static const size_t shapes[][2] = {{100, 80}, {300, 280}};
+    (void)unused;
+    for (size_t i = 0; i < 6; i++) {
+        problem p = problem_new(shapes[i % 2][0], shapes[i % 2][1], (prunesid_svd)(i / 2));
+        run r = run_with(&p, FOUND_FEWER, 1);
+        CHECK(run_consistent(&r, &p.config), "case %zu: %s", i, prunesid_status_string(r.status));
+        run_free(&r);
+        free(p.x);
+    }
+}
+
+static void keeping_everything_needs_no_lapack(void **unused)
+{
+    problem p = problem_new(50, 40, PRUNESID_SVD_EXACT);
+    run r = run_with(&p, INFO_POSITIVE, 1000);
+    (void)unused;
+    assert_true(run_consistent(&r, &p.config));
+    assert_int_equal(n_calls, 0);
+    run_free(&r);
+    free(p.x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_override_is_in_place),
+        cmocka_unit_test(a_failure_writes_nothing),
+        cmocka_unit_test(loadings_report_it_too),
+        cmocka_unit_test(krylov_falls_back_when_its_own_call_fails),
+        cmocka_unit_test(fewer_eigenvectors_than_asked_for),
+        cmocka_unit_test(keeping_everything_needs_no_lapack),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

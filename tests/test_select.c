@@ -1,0 +1,384 @@
+/* test_select.c - end to end: real tokens against the float64 specification, every output against
+ * the reference.   MIT licence. */
+#include "support.h"
+
+/* ---- the specification's own expectations ------------------------------------------------- */
+
+typedef struct tally {
+    size_t n_cases, n_identical, n_same_order;
+    double sum, least;
+} tally;
+
+static void compare_case(const char *set, const prunesid_tokens *tokens, const float *attention,
+    const expected *e, prunesid_svd svd, tally *t)
+{
+    prunesid_config config =
+        prunesid_config_init(e->asked, tokens->n_tokens, tokens->dim, e->budget);
+    config.svd = svd;
+    assert_int_equal(config.reserved, e->reserved);
+    assert_true(!e->has_scores || attention != NULL);
+    run r = run_select(&config, tokens, e->has_scores ? attention : NULL, NULL);
+    CHECK_STATUS(r.status, PRUNESID_OK, "%s, N = %zu", set, e->budget);
+    assert_true(run_consistent(&r, &config));
+    const double j = jaccard(r.out.indices, r.out.n_kept, e->order, e->n_kept, e->n_tokens);
+    const prunesid_stats *const stats = &r.out.stats;
+    t->n_cases++;
+    t->sum += j;
+    t->least = fmin(t->least, j);
+    t->n_identical += j == 1.0;
+    t->n_same_order += memcmp(r.out.order, e->order, e->n_kept * sizeof *e->order) == 0;
+    if (j < 1.0) {
+        print_message("%s, asked %d, N = %zu, scores %zu, method %d: Jaccard %.4f\n", set,
+            (int)e->asked, e->budget, e->has_scores, (int)svd, j);
+    }
+    CHECK(j >= 0.97, "%s, N = %zu", set, e->budget);
+    CHECK(fabs(stats->rho - e->rho) <= 1e-12 && fabs(stats->phi - e->phi) <= 1e-12 &&
+              fabs(stats->tau - e->tau) <= 1e-11,
+        "%s, N = %zu: rho %.15g, tau %.15g", set, e->budget, stats->rho, stats->tau);
+    assert_int_equal(stats->preset, e->preset);
+    assert_int_equal(stats->n_groups, e->n_groups);
+    run_free(&r);
+}
+
+static void compare_sets(prunesid_svd svd)
+{
+    tally t = {0, 0, 0, 0.0, 1.0};
+    for (size_t s = 0; s < N_ITEMS(all_sets); s++) {
+        prunesid_tokens tokens;
+        npy_array array = load_tokens(all_sets[s], &tokens), attention;
+        const int has_attention = load(all_sets[s], "cls_attention.npy", &attention) == 0;
+        size_t n_cases = 0;
+        FILE *const file = expected_open(all_sets[s], "expected.txt", &n_cases);
+        CHECK(file != NULL, "no expected.txt of %s", all_sets[s]);
+        for (size_t c = 0; c < n_cases; c++) {
+            expected e = expected_read(file);
+            compare_case(all_sets[s], &tokens, has_attention ? (const float *)attention.data : NULL,
+                &e, svd, &t);
+            expected_free(&e);
+        }
+        fclose(file);
+        npy_free(&array);
+        if (has_attention) {
+            npy_free(&attention);
+        }
+    }
+    print_message("%s: %zu cases, mean Jaccard %.6f, least %.4f, %zu identical, %zu in order\n",
+        svd == PRUNESID_SVD_EXACT ? "EXACT" : "KRYLOV", t.n_cases, t.sum / (double)t.n_cases,
+        t.least, t.n_identical, t.n_same_order);
+    assert_true(t.n_cases == 141 && t.sum >= 0.999 * (double)t.n_cases);
+}
+
+static void krylov_keeps_what_the_exact_svd_keeps(void **unused)
+{
+    (void)unused;
+    compare_sets(PRUNESID_SVD_KRYLOV);
+}
+
+static void exact_keeps_what_the_exact_svd_keeps(void **unused)
+{
+    (void)unused;
+    compare_sets(PRUNESID_SVD_EXACT);
+}
+
+/* From given loadings nothing is approximate: the order, the groups and the reference's too. */
+static void same_order_from_loadings(void **unused)
+{
+    static const char *const names[] = {"llava_64", "paper_64", "qwen2vl_192"};
+    size_t n_cases = 0;
+    (void)unused;
+    for (size_t i = 0; i < N_ITEMS(all_sets) * N_ITEMS(names); i++) {
+        const char *const set = all_sets[i / N_ITEMS(names)], *const name =
+                                                                  names[i % N_ITEMS(names)];
+        char file_name[64];
+        size_t one = 0;
+        snprintf(file_name, sizeof file_name, "expected_from_loadings_%s.txt", name);
+        FILE *const file = expected_open(set, file_name, &one);
+        if (file == NULL) {
+            continue;
+        }
+        expected e = expected_read(file);
+        prunesid_tokens tokens;
+        npy_array array = load_tokens(set, &tokens), attention, v;
+        snprintf(file_name, sizeof file_name, "loadings_%s.npy", name);
+        assert_int_equal(load(set, file_name, &v), 0);
+        assert_int_equal(load(set, "cls_attention.npy", &attention), 0);
+        const float *const scores = e.has_scores ? (const float *)attention.data : NULL;
+        prunesid_config config = prunesid_config_init(e.preset, e.n_tokens, e.dim, e.budget);
+        config.n_groups = v.shape[1];
+        run r = run_select(&config, &tokens, scores, (const float *)v.data);
+        assert_true(run_consistent(&r, &config));
+        assert_int_equal(r.out.n_kept, e.n_kept);
+        CHECK(memcmp(r.out.order, e.order, e.n_kept * 4) == 0, "order of %s, %s", set, name);
+        CHECK(memcmp(r.out.group, e.group, e.n_tokens * 4) == 0, "groups of %s, %s", set, name);
+        assert_int_equal(r.out.stats.n_survivors, e.n_survivors);
+
+        double *const x = widen(array.data, array.n_items, PRUNESID_F16);
+        double *const wide = widen(v.data, v.n_items, PRUNESID_F32);
+        ref_result want = ref_select(&config, x, scores, wide);
+        CHECK(memcmp(want.order, e.order, e.n_kept * 4) == 0, "reference of %s, %s", set, name);
+        ref_free(&want);
+        free(x);
+        free(wide);
+        run_free(&r);
+        expected_free(&e);
+        fclose(file);
+        npy_free(&array);
+        npy_free(&attention);
+        npy_free(&v);
+        n_cases++;
+    }
+    assert_int_equal(n_cases, 6);
+}
+
+/* ---- every output against the reference --------------------------------------------------- */
+
+/* The kept token of its group (of all groups, if its own keeps none) with the largest cosine. */
+static void check_representatives(const run *r, const ref_result *want, size_t T, const char *what)
+{
+    for (size_t i = 0; i < T; i++) {
+        const size_t stands = (size_t)r->out.representative[i];
+        size_t best = T;
+        for (int own = 1; own >= 0 && best == T && r->out.state[i] != PRUNESID_KEPT; own--) {
+            for (size_t j = 0; j < r->out.n_kept; j++) {
+                const size_t other = (size_t)r->out.indices[j];
+                if ((!own || want->group[other] == want->group[i]) &&
+                    (best == T || want->cosine[i * T + other] > want->cosine[i * T + best])) {
+                    best = other;
+                }
+            }
+        }
+        best = best == T ? i : best;
+        /* another token may stand for it only if its cosine is the same to rounding */
+        CHECK(stands == best ||
+                  (fabs(want->cosine[i * T + stands] - want->cosine[i * T + best]) <= 1e-13 &&
+                      (want->group[stands] == want->group[i]) ==
+                          (want->group[best] == want->group[i])),
+            "%s, token %zu stands for %zu, not %zu: cosine %.17g, not %.17g", what, stands, i, best,
+            want->cosine[i * T + stands], want->cosine[i * T + best]);
+    }
+}
+
+static void compare(const prunesid_config *config, const prunesid_tokens *tokens, const double *x,
+    const float *scores, const float *v, const char *what)
+{
+    const size_t T = config->n_tokens;
+    double *const wide = v != NULL ? widen(v, T * config->n_groups, PRUNESID_F32) : NULL;
+    ref_result want = ref_select(config, x, scores, wide);
+    run r = run_select(config, tokens, scores, v);
+    CHECK_STATUS(r.status, PRUNESID_OK, "%s", what);
+    CHECK(run_consistent(&r, config), "%s", what);
+    CHECK(r.out.n_kept == want.n_kept, "%s: %zu, not %zu", what, r.out.n_kept, want.n_kept);
+    CHECK(r.out.stats.n_groups == want.n_groups, "%s", what);
+    CHECK(r.out.stats.n_survivors == want.n_survivors, "%s: %zu survivors, not %zu", what,
+        r.out.stats.n_survivors, want.n_survivors);
+    CHECK(fabs(r.out.stats.tau - want.tau) <= 1e-11, "%s", what);
+    CHECK(memcmp(r.out.group, want.group, T * 4) == 0, "groups, %s", what);
+    CHECK(memcmp(r.out.order, want.order, want.n_kept * 4) == 0, "order, %s", what);
+    CHECK(memcmp(r.out.indices, want.indices, want.n_kept * 4) == 0, "indices, %s", what);
+    CHECK(memcmp(r.out.state, want.state, T) == 0, "state, %s", what);
+    for (size_t i = 0; i < T; i++) {
+        CHECK(fabs((double)r.out.loading[i] - want.loading[i]) <= (v != NULL ? 0.0 : 1e-6),
+            "%s, loading of %zu", what, i);
+    }
+    check_representatives(&r, &want, T, what);
+    run_free(&r);
+    ref_free(&want);
+    free(wide);
+}
+
+/* Random shapes, budgets and loadings; no SVD, so every bit is decided. */
+static void matches_reference_from_loadings(void **unused)
+{
+    uint64_t state = 99;
+    char what[128];
+    (void)unused;
+    for (int round = 0; round < 400; round++) {
+        const size_t T = random_size(&state, 1, 120), d = random_size(&state, 1, 40);
+        const size_t K = random_size(&state, 1, 30), N = random_size(&state, 2, T + 4);
+        const kind of[] = {KIND_REAL, KIND_SINKS, KIND_HOLES, KIND_ONE_HOT, KIND_GAUSS};
+        const kind k = of[random_bits(&state) % 5];
+        float *const values = tokens_new(k, T, d, random_bits(&state));
+        float *const v = (float *)ref_new(T * K, sizeof *v);
+        float *const scores = scores_new(T, random_bits(&state));
+        double *const x = widen(values, T * d, PRUNESID_F32);
+        for (size_t i = 0; i < T * K; i++) { /* a coarse grid, so that loadings tie */
+            v[i] = (float)((int)random_size(&state, 0, 64) - 32) / 64.0f;
+        }
+        for (size_t i = 0; i < T && round % 4 == 0; i++) {
+            scores[i] = i % 3 ? scores[i] : 0.0f;
+        }
+        prunesid_config config = prunesid_config_init(all_presets[round % 4], T, d, N);
+        config.n_groups = K;
+        config.reserved = round % 5 == 0 ? 1 : config.reserved;
+        const prunesid_tokens tokens = prunesid_tokens_view(values, PRUNESID_F32, T, d);
+        snprintf(what, sizeof what, "round %d, T = %zu, d = %zu, K = %zu, N = %zu, kind %d", round,
+            T, d, K, N, (int)k);
+        compare(&config, &tokens, x, round / 4 % 2 ? scores : NULL, v, what);
+        free(values);
+        free(v);
+        free(scores);
+        free(x);
+    }
+}
+
+static void protected_tokens(void **unused)
+{
+    uint64_t state = 123;
+    int32_t guarded[128];
+    char what[128];
+    (void)unused;
+    for (int round = 0; round < 300; round++) {
+        const size_t T = random_size(&state, 2, 100), d = 24, K = random_size(&state, 1, 12);
+        const size_t reserved = (size_t)(round % 3 == 0);
+        const size_t N = reserved + random_size(&state, 1, T + 2);
+        float *const values = tokens_new(KIND_REAL, T, d, random_bits(&state));
+        float *const v = (float *)ref_new(T * K, sizeof *v);
+        double *const x = widen(values, T * d, PRUNESID_F32);
+        prunesid_config config = prunesid_config_init(all_presets[round % 4], T, d, N);
+        const size_t most = ref_min(N - reserved, T);
+        config.reserved = reserved;
+        config.n_groups = K;
+        config.protected_indices = guarded;
+        for (size_t i = 0; i < T && config.n_protected < most; i++) {
+            if (random_bits(&state) % 4 == 0 || round % 7 == 0) { /* every seventh: all it can */
+                guarded[config.n_protected++] = (int32_t)i;
+            }
+        }
+        for (size_t i = 0; i < T * K; i++) {
+            v[i] = (float)random_normal(&state);
+        }
+        const prunesid_tokens tokens = prunesid_tokens_view(values, PRUNESID_F32, T, d);
+        snprintf(what, sizeof what, "round %d, T = %zu, K = %zu, N = %zu, %zu protected", round, T,
+            K, N, config.n_protected);
+        compare(&config, &tokens, x, NULL, v, what);
+        free(values);
+        free(v);
+        free(x);
+    }
+}
+
+/* With the SVD: EXACT below and KRYLOV above the size where it starts. */
+static void matches_reference_with_svd(void **unused)
+{
+    static const size_t shapes[][3] = {{1, 4, 1}, {5, 3, 2}, {16, 16, 7}, {100, 24, 12},
+        {100, 24, 60}, {60, 200, 33}, {144, 64, 64}, {280, 270, 64}};
+    char what[128];
+    (void)unused;
+    for (size_t s = 0; s < N_ITEMS(shapes); s++) {
+        for (int i = 0; i < 8; i++) {
+            const size_t T = shapes[s][0], d = shapes[s][1], N = shapes[s][2];
+            float *const values = tokens_new(i / 4 ? KIND_SINKS : KIND_REAL, T, d, 800 + s);
+            float *const scores = scores_new(T, s);
+            double *const x = widen(values, T * d, PRUNESID_F32);
+            prunesid_config config = prunesid_config_init(all_presets[i % 4], T, d, N);
+            config.reserved = N > 1 ? config.reserved : 0;
+            const prunesid_tokens tokens = prunesid_tokens_view(values, PRUNESID_F32, T, d);
+            snprintf(what, sizeof what, "T = %zu, d = %zu, N = %zu, preset %d", T, d, N, i % 4);
+            compare(&config, &tokens, x, i % 4 == PRUNESID_LLAVA ? scores : NULL, NULL, what);
+            free(values);
+            free(scores);
+            free(x);
+        }
+    }
+}
+
+/* A dropped copy is represented by what was kept of it; equal cosines go to the lower index. */
+static void duplicates_are_represented_by_their_twin(void **unused)
+{
+    enum { T = 40, D = 24 };
+    float x[T * D], v[T];
+    uint64_t state = 17;
+    (void)unused;
+    for (size_t i = 0; i < T; i++) { /* tokens 0..9 four times over, all in one group */
+        v[i] = 1.0f - (float)i / 64.0f;
+        for (size_t j = 0; j < D; j++) {
+            x[i * D + j] = i < 10 ? (float)random_normal(&state) : x[(i - 10) * D + j];
+        }
+    }
+    prunesid_config config = prunesid_config_init(PRUNESID_PAPER, T, D, 10);
+    config.n_groups = 1;
+    const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, T, D);
+    run r = run_select(&config, &tokens, NULL, v);
+    assert_true(run_consistent(&r, &config));
+    for (size_t i = 0; i < T; i++) {
+        if (r.out.state[i % 10] == PRUNESID_KEPT) {
+            assert_int_equal(r.out.representative[i], i % 10);
+        }
+    }
+    assert_int_equal(r.out.indices[0], 0);
+    run_free(&r);
+}
+
+static void optional_outputs_may_be_null(void **unused)
+{
+    float *const x = tokens_new(KIND_REAL, 50, 16, 2);
+    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 50, 16, 9);
+    const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, 50, 16);
+    run full = run_select(&config, &tokens, NULL, NULL);
+    (void)unused;
+    for (size_t i = 0; i < 32; i++) { /* every combination of them */
+        run r = run_new(&config);
+        guard workspace = guard_workspace(&config);
+        r.out.order = i & 1 ? r.out.order : NULL;
+        r.out.group = i & 2 ? r.out.group : NULL;
+        r.out.state = i & 4 ? r.out.state : NULL;
+        r.out.loading = i & 8 ? r.out.loading : NULL;
+        r.out.representative = i & 16 ? r.out.representative : NULL;
+        assert_int_equal(
+            prunesid_select(&config, &tokens, NULL, workspace.data, workspace.n_bytes, &r.out),
+            PRUNESID_OK);
+        for (size_t m = 0; m < 6; m++) { /* given: as ever; not given: the memory is untouched */
+            const int given = m == 0 || (i >> (m - 1) & 1);
+            assert_true(
+                given ? memcmp(r.memory[m].data, full.memory[m].data, r.memory[m].n_bytes) == 0
+                      : guard_untouched(&r.memory[m], OUTPUT_FILL));
+        }
+        guard_free(&workspace);
+        run_free(&r);
+    }
+    run_free(&full);
+    free(x);
+}
+
+static uint64_t ticks;
+
+static uint64_t tick(void)
+{
+    return ticks += 1000;
+}
+
+static void clock_is_optional(void **unused)
+{
+    float *const x = tokens_new(KIND_REAL, 300, 280, 2); /* KRYLOV: all stages are apart */
+    prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 300, 280, 9);
+    const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, 300, 280);
+    (void)unused;
+    for (int with = 0; with < 2; with++) {
+        config.clock_ns = with ? tick : NULL;
+        run r = run_select(&config, &tokens, NULL, NULL);
+        const prunesid_stats *const stats = &r.out.stats;
+        const uint64_t stages[] = {stats->ns_redundancy, stats->ns_sigmoid, stats->ns_svd,
+            stats->ns_nms, stats->ns_quotas};
+        for (size_t i = 0; i < N_ITEMS(stages); i++) {
+            CHECK((stages[i] > 0) == with && stages[i] % 1000 == 0, "stage %zu, clock %d", i, with);
+        }
+        run_free(&r);
+    }
+    free(x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(krylov_keeps_what_the_exact_svd_keeps),
+        cmocka_unit_test(exact_keeps_what_the_exact_svd_keeps),
+        cmocka_unit_test(same_order_from_loadings),
+        cmocka_unit_test(matches_reference_from_loadings),
+        cmocka_unit_test(protected_tokens),
+        cmocka_unit_test(matches_reference_with_svd),
+        cmocka_unit_test(duplicates_are_represented_by_their_twin),
+        cmocka_unit_test(optional_outputs_may_be_null),
+        cmocka_unit_test(clock_is_optional),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,55 @@
+/* test_threshold.c - tau = lambda rho of each preset.   MIT licence. */
+#include "support.h"
+
+static void known_values(void **unused)
+{
+    static const struct {
+        prunesid_preset preset;
+        size_t T, N;
+        double rho, rho_cells, tau;
+    } cases[] = {
+        {PRUNESID_PAPER, 576, 64, 0.25, 0.125, 0.5},
+        {PRUNESID_LLAVA, 576, 64, 0.25, 0.125, 0.5},
+        {PRUNESID_PAPER, 576, 1, 0.5, 9.0, 1.0 / 64},
+        {PRUNESID_LLAVA, 576, 320, -0.5, 9.0, -5.0},
+        {PRUNESID_QWEN2VL, 576, 64, 9.0, 0.125, 0.25},
+        {PRUNESID_QWEN2VL, 576, 32, 9.0, 0.125, 0.125},
+        {PRUNESID_QWEN2VL, 576, 16, 9.0, 0.5, 0.5},
+        {PRUNESID_AUTO, 576, 64, 9.0, 0.125, 0.25},
+        {PRUNESID_QWEN2VL, 18, 9, 9.0, -0.5, -4.5},
+    };
+    (void)unused;
+    for (size_t i = 0; i < N_ITEMS(cases); i++) {
+        const prunesid_config config =
+            prunesid_config_init(cases[i].preset, cases[i].T, 8, cases[i].N);
+        const prunesid_information information = {
+            cases[i].rho, cases[i].rho_cells, 1.0 - cases[i].rho, cases[i].T};
+        const double tau = prunesid_threshold(&config, &information);
+        CHECK(tau == cases[i].tau, "case %zu: %.17g", i, tau);
+    }
+}
+
+static void matches_reference(void **unused)
+{
+    uint64_t state = 9;
+    (void)unused;
+    for (int i = 0; i < 2000; i++) {
+        const prunesid_preset preset = all_presets[1 + random_bits(&state) % 3];
+        const size_t T = random_size(&state, 1, 3000), N = random_size(&state, 1, 4000);
+        const prunesid_config config = prunesid_config_init(preset, T, 8, N);
+        const prunesid_information information = {
+            random_unit(&state) * 2.0 - 1.0, random_unit(&state), 0.0, T};
+        const double want = ref_threshold(information, N, T, preset);
+        assert_true(fabs(prunesid_threshold(&config, &information) - want) <=
+                    4e-16 * fabs(want)); /* two roundings */
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(known_values),
+        cmocka_unit_test(matches_reference),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
