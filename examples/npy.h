@@ -5,12 +5,12 @@
  * on. The size of the file is held against the shape before memory is asked for, so a forged header
  * cannot make the program allocate what the file does not contain.
  *
- * C99 and POSIX. Include it before any system header, or define _POSIX_C_SOURCE to 200809L. */
+ * C99 and POSIX. Include it before any system header, or define _XOPEN_SOURCE to 700. */
 #ifndef NPY_H
 #define NPY_H
 
-#ifndef _POSIX_C_SOURCE
-#define _POSIX_C_SOURCE 200809L
+#ifndef _XOPEN_SOURCE
+#define _XOPEN_SOURCE 700
 #endif
 
 #include <errno.h>
@@ -427,28 +427,33 @@ static inline int npy_write_new_(const char *path, const void *head, size_t head
     return good ? 0 : -1;
 }
 
-/* Replaces path by head and body as a whole: whoever opens path gets the old content or the new
- * one. 0, or -1 with the cause in error and nothing left behind. */
+/* Replaces path, or the file that it links to, by head and body as a whole: whoever opens it gets
+ * the old content or the new one. 0, or -1 with the cause in error and nothing left behind. */
 static inline int npy_replace_file(const char *path, const void *head, size_t head_bytes,
     const void *body, size_t body_bytes, char *error, size_t error_bytes)
 {
     const npy_error_ cause = {error, error_bytes};
-    struct stat present;
-    if (stat(path, &present) == 0 && !S_ISREG(present.st_mode)) {
+    struct stat old;
+    const int replaces = stat(path, &old) == 0;
+    if (replaces && !S_ISREG(old.st_mode)) {
         return npy_fail_(cause, "not a regular file"); /* a rename would take a device's place */
     }
-    const size_t name_bytes = strlen(path) + 32;
+    char *const linked = replaces ? realpath(path, NULL) : NULL;
+    const char *const target = linked != NULL ? linked : path;
+    const size_t name_bytes = strlen(target) + 32;
     char *const name = (char *)malloc(name_bytes);
-    if (name == NULL) {
-        return npy_fail_(cause, "out of memory");
+    int status = name == NULL ? npy_fail_(cause, "out of memory") : 0;
+    if (status == 0) {
+        snprintf(name, name_bytes, "%s.%ld.tmp", target, (long)getpid());
+        status = npy_write_new_(name, head, head_bytes, body, body_bytes, cause);
     }
-    snprintf(name, name_bytes, "%s.%ld.tmp", path, (long)getpid());
-    int status = npy_write_new_(name, head, head_bytes, body, body_bytes, cause);
-    if (status == 0 && rename(name, path) != 0) {
+    if (status == 0 &&
+        ((replaces && chmod(name, old.st_mode & 07777) != 0) || rename(name, target) != 0)) {
         status = npy_fail_(cause, "%s", strerror(errno));
         unlink(name);
     }
     free(name);
+    free(linked);
     return status;
 }
 

@@ -1,5 +1,5 @@
 /* options.c - the command line of the prunesid tool.   MIT licence. */
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700
 
 #include "options.h"
 
@@ -347,6 +347,10 @@ static int check_outputs(const options *given)
 {
     static const option outputs[] = {OPTION_INDICES, OPTION_TOKENS, OPTION_OUTPUT};
     for (size_t i = 0; i < 3; i++) {
+        if (given->of[outputs[i]].text != NULL && strcmp(given->of[outputs[i]].text, "-") == 0) {
+            return usage_error(
+                "%s needs a file: it is not written to standard output", rules[outputs[i]].name);
+        }
         for (size_t j = 0; j < i; j++) {
             const char *const a = given->of[outputs[j]].text;
             const char *const b = given->of[outputs[i]].text;

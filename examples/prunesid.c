@@ -2,7 +2,7 @@
  *
  * Every command loads and checks all of its input, then computes, then writes files, then prints,
  * so that an error leaves nothing half done. See prunesid --help. */
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700
 
 #include "npy.h"
 #include "options.h"
@@ -10,6 +10,7 @@
 #include "prunesid.h"
 
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,7 @@ static void *allocate(size_t n_items, size_t item_bytes)
 static void *allocate_workspace(size_t n_bytes)
 {
     void *memory = NULL;
-    if (posix_memalign(&memory, 16, n_bytes > 0 ? n_bytes : 1) != 0) {
+    if (posix_memalign(&memory, PRUNESID_ALIGNMENT, n_bytes > 0 ? n_bytes : 1) != 0) {
         exit(report("memory", "a workspace of %zu bytes could not be allocated", n_bytes));
     }
     return memory;
@@ -755,6 +756,7 @@ static int run(const options *given)
 int main(int argc, char **argv)
 {
     options given;
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a failed write, not a death */
     const int status = options_parse(argc, argv, &given);
     if (status != EXIT_OK) {
         return status;

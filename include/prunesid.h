@@ -45,17 +45,20 @@
  *
  * MEMORY
  *   Matrices are row-major; every stride is in elements, every size that ends in _bytes in bytes.
- *   The caller owns all memory; nothing is kept between calls. No function reads an output array.
+ *   The caller owns all memory; nothing is kept between calls. An array that is written overlaps no
+ *   other, except where prunesid_gather says so.
  *
  * NUMERICS
  *   rho, phi, tau: float64. NMS compares in float32 where the rounding bound (d + 8) 2^-23 decides
- *   and in float64 where it does not, so its decisions are those of float64. EXACT is float64
+ *   and in float64 where it does not: its decisions are those of float64. EXACT is float64
  *   throughout. KRYLOV is float32 with a residual stop; where that leaves a token's two largest
- *   loadings too near to each other to tell which is larger, EXACT decides (up to min(T, d) = 1024:
- *   about 2 images in 100 of 576 tokens). A component whose singular value is below 1e-6 of the
- *   largest is noise, so is contrast below 1e-12, and of equal singular values that K cuts through
- *   none may be found: loadings are 0 there, and rank-deficient input gives the same groups
- *   everywhere. */
+ *   loadings too near to each other to tell which is larger, EXACT decides (up to min(T, d) = 1024;
+ *   9 of 465 images of 576 tokens when measured). What may still differ from EXACT is the order of
+ *   two tokens whose loadings agree to 1e-5: one token in one of about 500 selections.
+ *   A component whose singular value is below 1e-6 of the largest is noise, so is contrast below
+ *   1e-12, and of equal singular values that K cuts through none may be found: loadings are 0 there,
+ *   and rank-deficient input gives the same groups everywhere. Where the processor is told to take
+ *   subnormal numbers for zero, subnormal f32 and bf16 tokens are zeros. */
 #if defined(PRUNESID_DECLARATIONS) || defined(PRUNESID_IMPLEMENTATION)
 #if defined(PRUNESID_H) && !defined(PRUNESID_H_SHARED_)
 #error "prunesid.h: this unit already has the inline functions; it cannot share a copy as well"
@@ -104,7 +107,7 @@ extern "C" {
     X(PRUNESID_ERROR_OVERFLOW, -7, "the size in bytes does not fit size_t")                        \
     X(PRUNESID_ERROR_SHAPE, -8, "the tokens' shape is not the configuration's")                    \
     X(PRUNESID_ERROR_STRIDE, -9, "the row stride is smaller than the row")                         \
-    X(PRUNESID_ERROR_TOKEN_ALIGNMENT, -10, "the data is not aligned to its element")               \
+    X(PRUNESID_ERROR_ALIGNMENT, -10, "the data is not aligned to its element")                     \
     X(PRUNESID_ERROR_BUDGET, -11, "the budget must be between 1 and 2147483647")                   \
     X(PRUNESID_ERROR_RESERVED, -12, "the reserved rows leave no room in the budget")               \
     X(PRUNESID_ERROR_GROUPS, -13, "the number of groups is out of range")                          \
@@ -122,7 +125,9 @@ extern "C" {
     X(PRUNESID_ERROR_PHI, -24, "an information score is not finite or the reference not positive") \
     X(PRUNESID_ERROR_LIMITS, -25, "a floor is above its ceiling")                                  \
     X(PRUNESID_ERROR_INDEX, -26, "an index is out of range")                                       \
-    X(PRUNESID_ERROR_COUNTS, -27, "a group has more survivors than members, or a count is negative")
+    X(PRUNESID_ERROR_COUNTS, -27,                                                                  \
+        "a group has more survivors than members, or a count is negative")                         \
+    X(PRUNESID_ERROR_TAU, -28, "the threshold is not finite")
 
 typedef enum prunesid_status {
 #define PRUNESID_X_(name, value, text) name = value,
@@ -210,10 +215,10 @@ typedef struct prunesid_stats {
     prunesid_preset preset; /* the rules that were used: AUTO resolved */
     size_t n_groups;        /* K; 0 where nothing was pruned */
     size_t n_survivors;     /* tokens that NMS left, protected ones included */
-    prunesid_svd svd;       /* the method that gave the components: EXACT after a fall-back */
-    int svd_iterations;     /* Krylov steps; 0 for EXACT */
-    double svd_residual;    /* KRYLOV: max_k |A A^T v_k - s_k^2 v_k| / s_k^2; else 0 */
-    int lapack_info;        /* what dsyevr said when KRYLOV fell back because of it; else 0 */
+    prunesid_svd svd;    /* the method used: EXACT after a fall-back; config's if none was needed */
+    int svd_iterations;  /* Krylov steps; 0 for EXACT */
+    double svd_residual; /* KRYLOV: max_k |A A^T v_k - s_k^2 v_k| / s_k^2; else 0 */
+    int lapack_info;     /* what dsyevr said when KRYLOV fell back because of it; else 0 */
     uint64_t ns_redundancy; /* nanoseconds of each stage, by config.clock_ns */
     uint64_t ns_sigmoid;    /* 0 where EXACT comes at once: part of ns_svd there */
     uint64_t ns_svd;
@@ -230,8 +235,8 @@ typedef struct prunesid_output {
     float *loading;          /* [T] |V_i,g(i)|, 0 where nothing was pruned; or NULL */
     int32_t *representative; /* [T] the kept token that stands for each; or NULL. A kept token
                               * stands for itself, a dropped one for the kept token of its group
-                              * (of all groups, if its own keeps none) with the largest cosine,
-                              * the lower index first among equals */
+                              * (of all groups, if its own keeps none) with the largest cosine in
+                              * float32, the lower index first among equals */
     size_t n_kept;           /* written: min(N - reserved, T) */
     prunesid_stats stats;    /* written */
 } prunesid_output;
@@ -283,8 +288,8 @@ PRUNESID_PUBLIC_ prunesid_config prunesid_config_resolve(
     const prunesid_config *config, int has_scores);
 
 /* Bytes of workspace that prunesid_select and every stage need for this configuration: exact,
- * O(T (d + K)), never T x T, growing with T; 0 if the configuration is not valid. Seed, clock and
- * the content of protected_indices do not matter. */
+ * O(T (d + K)) and growing with T; 0 if the configuration is not valid. The only square is
+ * EXACT's Gram matrix on the smaller side, min(T, d)^2 float64. Seed and clock do not matter. */
 PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config);
 
 /* Selects min(N - reserved, T) tokens.
@@ -294,12 +299,12 @@ PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config);
  *   scores     [T] importance, finite, or NULL: the loadings. A token with a score of 0 or less
  *              never survives NMS, but may fill a quota that survivors leave open
  *   workspace  prunesid_workspace_size bytes, aligned to PRUNESID_ALIGNMENT; its content is irrelevant
- *   out        see prunesid_output; arrays must not overlap tokens, scores or workspace
+ *   out        see prunesid_output
  * N - reserved >= T keeps everything, without any SVD.
  * Cost: KRYLOV about 4 T d m flops, m about 2 K + 6 b basis vectors in blocks of b (8 to 32);
  *   EXACT T d min(T, d) float64 flops and 4/3 min(T, d)^3 for the eigenvectors. NMS at most
- *   d (pairs inside groups) flops, none if tau >= 1.
- * Status: any but ALLOCATION, PHI, LIMITS, INDEX, COUNTS, GROUP_INDEX, LOADINGS_NOT_FINITE. */
+ *   d (pairs inside groups) flops, none if tau >= 1; out->representative up to 2 T n_kept d.
+ * Status: any but ALLOCATION, PHI, LIMITS, INDEX, COUNTS, TAU, GROUP_INDEX, LOADINGS_NOT_FINITE. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_select(const prunesid_config *config,
     const prunesid_tokens *tokens, const float *scores, void *workspace, size_t workspace_bytes,
     prunesid_output *out);
@@ -334,7 +339,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_im
     const size_t *low, const size_t *high, size_t *budgets);
 
 /* The budget of one image whatever else is in its batch, so that the result can be cached:
- * clamp(round(N phi / phi_ref), low, high), halves to even; phi below 0 counts as 0.
+ * clamp(round(N phi / phi_ref), low, min(high, 2147483647)), halves to even; phi below 0 counts as
+ * 0. low is 1 + the reserved rows at least, for a budget that prunesid_select takes.
  * Status: OK, NULL, BUDGET (N is 0 or too large), PHI, LIMITS. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_budget(
     double phi, double phi_ref, size_t budget, size_t low, size_t high, size_t *out);
@@ -354,6 +360,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows
 
 /* ---- STAGES: each alone, on the workspace of the same configuration ------------------------ */
 
+/* They take AUTO for QWEN2VL; with scores, pass them prunesid_config_resolve(&config, 1). */
+
 /* PRUNESID_OK, or the first thing wrong with the view; for PRUNESID_ERROR_TOKENS_NOT_FINITE the first
  * such element's place goes to *row and *column (either may be NULL). A view of scores or loadings
  * finds theirs. */
@@ -370,7 +378,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_loadings(const prunesid_config *config
     prunesid_stats *stats);
 
 /* Grouping (Eq. 3): group[i] = argmax_k |V_ik|, the first among equals; loading[i] = that |V_ik|.
- * Status: OK, NULL, EMPTY (T or K is 0), DIMENSION, STRIDE, LOADINGS_NOT_FINITE. */
+ * Status: OK, NULL, EMPTY (T or K is 0), DIMENSION, STRIDE, OVERFLOW, ALIGNMENT,
+ * LOADINGS_NOT_FINITE. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_group(const float *loadings, size_t n_tokens,
     size_t n_groups, size_t ld_loadings, int32_t *group, float *loading);
 
@@ -385,7 +394,7 @@ PRUNESID_PUBLIC_ double prunesid_threshold(
  *                falling score, the lower index first among equals. Protected tokens survive first
  *   n_members    [n_groups] written: tokens of each group
  *   n_survivors  [n_groups] written
- * Status: as prunesid_select, and GROUP_INDEX, SCORES_NOT_FINITE. */
+ * Status: as prunesid_select, and GROUP_INDEX, TAU. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
     const prunesid_tokens *tokens, const int32_t *group, const float *scores, double tau,
     void *workspace, size_t workspace_bytes, int32_t *order, int32_t *n_members,
@@ -653,6 +662,16 @@ PRUNESID_GEMM_(prunesid_sgemm_, float, cblas_sgemm)
 PRUNESID_GEMM_(prunesid_dgemm_, double, cblas_dgemm)
 #undef PRUNESID_GEMM_
 
+/* A whole number that orders float32 numbers as they are, 0 for both zeros: by the bits, since a
+ * processor may take subnormal numbers for zero. */
+PRUNESID_PRIVATE_ double prunesid_key_(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const double magnitude = (double)(bits & 0x7fffffffu);
+    return bits >> 31 ? -magnitude : magnitude;
+}
+
 /* A token or group with what it is ranked by. */
 typedef struct prunesid_rank_ {
     double key;
@@ -727,6 +746,11 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_config_(const prunesid_config *
     return PRUNESID_OK;
 }
 
+PRUNESID_PRIVATE_ int prunesid_misaligned_(const void *data, size_t item_bytes)
+{
+    return (uintptr_t)data % item_bytes != 0;
+}
+
 /* The view without its values. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_view_(const prunesid_tokens *x)
 {
@@ -742,8 +766,8 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_view_(const prunesid_tokens *x)
         return PRUNESID_ERROR_OVERFLOW;
     if (x->data == NULL)
         return PRUNESID_ERROR_NULL;
-    const size_t align = x->dtype == PRUNESID_F32 ? sizeof(float) : sizeof(uint16_t);
-    return (uintptr_t)x->data % align != 0 ? PRUNESID_ERROR_TOKEN_ALIGNMENT : PRUNESID_OK;
+    const size_t item_bytes = x->dtype == PRUNESID_F32 ? sizeof(float) : sizeof(uint16_t);
+    return prunesid_misaligned_(x->data, item_bytes) ? PRUNESID_ERROR_ALIGNMENT : PRUNESID_OK;
 }
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_tokens_check(
@@ -771,6 +795,13 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_tokens_check(
     return PRUNESID_OK;
 }
 
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_scores_(const float *scores, size_t n_tokens)
+{
+    if (prunesid_misaligned_(scores, sizeof(float)))
+        return PRUNESID_ERROR_ALIGNMENT;
+    return prunesid_all_finite_(scores, n_tokens) ? PRUNESID_OK : PRUNESID_ERROR_SCORES_NOT_FINITE;
+}
+
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_workspace_(
     const prunesid_config *config, const void *workspace, size_t bytes)
 {
@@ -779,14 +810,14 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_workspace_(
         return PRUNESID_ERROR_OVERFLOW;
     if (workspace == NULL)
         return PRUNESID_ERROR_NULL;
-    if ((uintptr_t)workspace % PRUNESID_ALIGNMENT != 0)
+    if (prunesid_misaligned_(workspace, PRUNESID_ALIGNMENT))
         return PRUNESID_ERROR_WORKSPACE_ALIGNMENT;
     return bytes < needed ? PRUNESID_ERROR_WORKSPACE_SHORT : PRUNESID_OK;
 }
 
-/* What every function that works on tokens checks first; *resolved is config with AUTO gone. */
-PRUNESID_PRIVATE_ prunesid_status prunesid_check_(const prunesid_config *config, int has_scores,
-    const prunesid_tokens *tokens, const void *workspace, size_t bytes, prunesid_config *resolved)
+/* What a function that works on tokens checks first; *resolved is config with AUTO gone. */
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_input_(const prunesid_config *config,
+    int has_scores, const prunesid_tokens *tokens, prunesid_config *resolved)
 {
     if (config == NULL || tokens == NULL)
         return PRUNESID_ERROR_NULL;
@@ -797,9 +828,14 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_(const prunesid_config *config,
     if (status == PRUNESID_OK &&
         (tokens->n_tokens != config->n_tokens || tokens->dim != config->dim))
         status = PRUNESID_ERROR_SHAPE;
-    if (status == PRUNESID_OK)
-        status = prunesid_check_workspace_(config, workspace, bytes);
     return status;
+}
+
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_(const prunesid_config *config, int has_scores,
+    const prunesid_tokens *tokens, const void *workspace, size_t bytes, prunesid_config *resolved)
+{
+    const prunesid_status status = prunesid_check_input_(config, has_scores, tokens, resolved);
+    return status != PRUNESID_OK ? status : prunesid_check_workspace_(config, workspace, bytes);
 }
 
 /* ---- >>workspace -------------------------------------------------------------------------- */
@@ -964,8 +1000,9 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_redundancy_(
     }
     for (size_t j = 0; j < d; j++)
         s += p->sum[j] * p->sum[j];
-    out->rho = T > 1 ? (s - z) / ((double)T * (double)(T - 1)) : 0.0;
-    out->rho = out->rho < 1.0 ? out->rho : 1.0; /* rounding */
+    const double pairs = fabs(s - z) > 1e-14 * z ? s - z : 0.0; /* orthogonal but for rounding */
+    out->rho = T > 1 ? pairs / ((double)T * (double)(T - 1)) : 0.0;
+    out->rho = out->rho < 1.0 ? out->rho : 1.0; /* rounding as well */
     out->rho_cells = (s + z) / (2.0 * (double)T * (double)T);
     out->phi = 1.0 - out->rho;
     out->n_nonzero = (size_t)z;
@@ -1381,6 +1418,10 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_group(const float *loadings, size_t n_
         return PRUNESID_ERROR_DIMENSION;
     if (ld_loadings < n_groups)
         return PRUNESID_ERROR_STRIDE;
+    if (prunesid_times_(n_tokens, prunesid_times_(ld_loadings, sizeof(float))) > SIZE_MAX / 2)
+        return PRUNESID_ERROR_OVERFLOW;
+    if (prunesid_misaligned_(loadings, sizeof(float)))
+        return PRUNESID_ERROR_ALIGNMENT;
     for (size_t i = 0; i < n_tokens; i++)
         if (!prunesid_all_finite_(loadings + i * ld_loadings, n_groups))
             return PRUNESID_ERROR_LOADINGS_NOT_FINITE;
@@ -1459,7 +1500,7 @@ PRUNESID_PRIVATE_ void prunesid_nms_(const prunesid_config *config, const prunes
     }
     for (size_t i = 0, guard = 0; i < T; i++) {
         prunesid_rank_ *r = &p->rank[survivors[group[i]]++];
-        r->key = (double)scores[i];
+        r->key = prunesid_key_(scores[i]);
         r->index = (int32_t)i;
         if (guard < config->n_protected && config->protected_indices[guard] == r->index) {
             r->key = PRUNESID_FIRST_;
@@ -1623,7 +1664,7 @@ PRUNESID_PRIVATE_ void prunesid_pick_(
             } else if (c < n_survivors) {
                 p->state[i] = PRUNESID_OVER_QUOTA;
             } else {
-                p->rank[n_rest].key = (double)scores[i];
+                p->rank[n_rest].key = prunesid_key_(scores[i]);
                 p->rank[n_rest++].index = i;
             }
         }
@@ -1678,7 +1719,7 @@ PRUNESID_PRIVATE_ void prunesid_write_(const prunesid_plan_ *p, const prunesid_t
         out->loading[i] = pruned ? p->loading[i] : 0.0f;
     if (out->representative == NULL)
         return;
-    if (pruned)
+    if (pruned && stats->tau >= 1.0) /* else NMS has filled them */
         prunesid_units_(p, x);
     for (size_t i = 0; i < p->T; i++)
         out->representative[i] = p->state[i] == PRUNESID_KEPT
@@ -1700,8 +1741,10 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_run_(const prunesid_config *config,
         return PRUNESID_ERROR_NULL;
     if (loadings == NULL && c.n_groups > (c.n_tokens < c.dim ? c.n_tokens : c.dim))
         return PRUNESID_ERROR_GROUPS;
-    if (scores != NULL && !prunesid_all_finite_(scores, c.n_tokens))
-        return PRUNESID_ERROR_SCORES_NOT_FINITE;
+    if (scores != NULL)
+        status = prunesid_check_scores_(scores, c.n_tokens);
+    if (status != PRUNESID_OK)
+        return status;
 
     prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
     prunesid_plan_ plan;
@@ -1782,16 +1825,19 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *co
     const prunesid_tokens *tokens, const float *scores, const prunesid_allocator *allocator,
     prunesid_output *out)
 {
-    if (config == NULL)
+    prunesid_config c;
+    prunesid_status status = prunesid_check_input_(config, scores != NULL, tokens, &c);
+    if (status != PRUNESID_OK)
+        return status;
+    if (out == NULL || (allocator != NULL && (!allocator->allocate || !allocator->release)))
         return PRUNESID_ERROR_NULL;
     const size_t bytes = prunesid_workspace_size(config);
     void *workspace = NULL;
-    if (bytes > 0) { /* else prunesid_select says what is wrong with config */
+    if (bytes > 0) /* else prunesid_select says that it does not fit */
         workspace = allocator != NULL ? allocator->allocate(bytes, allocator->user) : malloc(bytes);
-        if (workspace == NULL)
-            return PRUNESID_ERROR_ALLOCATION;
-    }
-    const prunesid_status status = prunesid_select(config, tokens, scores, workspace, bytes, out);
+    if (bytes > 0 && workspace == NULL)
+        return PRUNESID_ERROR_ALLOCATION;
+    status = prunesid_select(config, tokens, scores, workspace, bytes, out);
     if (workspace != NULL && allocator != NULL)
         allocator->release(workspace, allocator->user);
     else
@@ -1965,8 +2011,11 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
     for (size_t i = 0; i < c.n_tokens; i++)
         if (group[i] < 0 || (size_t)group[i] >= c.n_groups)
             return PRUNESID_ERROR_GROUP_INDEX;
-    if (!prunesid_all_finite_(scores, c.n_tokens))
-        return PRUNESID_ERROR_SCORES_NOT_FINITE;
+    if (!prunesid_all_finite64_(&tau, 1))
+        return PRUNESID_ERROR_TAU;
+    status = prunesid_check_scores_(scores, c.n_tokens);
+    if (status != PRUNESID_OK)
+        return status;
     prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
     prunesid_plan_ plan;
     prunesid_lay_out_(&c, &arena, &plan);
@@ -2023,8 +2072,11 @@ PRUNESID_PRIVATE_ double prunesid_share_(const prunesid_filling_ *f, size_t b)
 {
     if (f->settled[b] != SIZE_MAX)
         return (double)f->settled[b];
-    const double phi = f->phi[b] > 0.0 ? f->phi[b] : 0.0;
-    return f->left * (f->weight > 0.0 ? phi / f->weight : 1.0 / f->n_free);
+    /* volatile: the same roundings wherever this is inlined, under -ffast-math too */
+    const volatile double phi = f->phi[b] > 0.0 ? f->phi[b] : 0.0, weight = f->weight;
+    const volatile double part = weight > 0.0 ? phi / weight : 1.0 / f->n_free;
+    const volatile double share = f->left * part;
+    return share;
 }
 
 /* What rounding down takes from image b; -1 for one that has no room for more. */
@@ -2136,6 +2188,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_budget(
     if (low > high)
         return PRUNESID_ERROR_LIMITS;
     const double n = phi > 0.0 ? rint((double)budget * phi / phi_ref) : 0.0;
+    high = high < PRUNESID_INT_MAX_ ? high : PRUNESID_INT_MAX_;
     *out = n <= (double)low ? low : n >= (double)high ? high : (size_t)n;
     return PRUNESID_OK;
 }

@@ -12,7 +12,7 @@ typedef struct call {
     float scores[T], loadings[T * K];
     int32_t guarded[T];
     int has_scores, has_loadings;
-    size_t ld_loadings, missing_bytes, shift_bytes;
+    size_t ld_loadings, missing_bytes, shift_bytes, shift_scores, shift_loadings;
 } call;
 
 static call call_new(void)
@@ -49,12 +49,16 @@ static prunesid_status call_run(call *c)
     const prunesid_tokens given = c->tokens;
     c->tokens.data = given.data == NULL ? c->x : given.data;
     c->config.protected_indices = c->config.n_protected > 0 ? c->guarded : NULL;
-    const float *const scores = c->has_scores ? c->scores : NULL;
+    const float *const scores =
+        c->has_scores ? (const float *)(const void *)((const char *)c->scores + c->shift_scores)
+                      : NULL;
+    const float *const loadings =
+        (const float *)(const void *)((const char *)c->loadings + c->shift_loadings);
     void *const memory = workspace.data + c->shift_bytes;
     const size_t bytes = n_bytes + (c->config.n_protected > 0 ? 64 : 0) - c->missing_bytes;
     r.status = c->has_loadings
-                   ? prunesid_select_from_loadings(&c->config, &c->tokens, c->loadings,
-                         c->ld_loadings, scores, memory, bytes, &r.out)
+                   ? prunesid_select_from_loadings(&c->config, &c->tokens, loadings, c->ld_loadings,
+                         scores, memory, bytes, &r.out)
                    : prunesid_select(&c->config, &c->tokens, scores, memory, bytes, &r.out);
     if (r.status != PRUNESID_OK) {
         assert_memory_equal(&r.out, &before, sizeof before);
@@ -145,6 +149,52 @@ static void break_alignment_f16(call *c)
     c->tokens.data = (const unsigned char *)(const void *)c->x + 1;
     c->tokens.dtype = PRUNESID_F16;
 }
+static void break_alignment_scores(call *c)
+{
+    c->has_scores = 1;
+    c->shift_scores = 1;
+}
+static void break_alignment_loadings(call *c)
+{
+    c->has_loadings = 1;
+    c->shift_loadings = 1;
+}
+static void break_wide_loadings(call *c)
+{
+    c->has_loadings = 1;
+    c->ld_loadings = SIZE_MAX / 4 + 3;
+}
+static void break_svd_below(call *c)
+{
+    c->config.svd = (prunesid_svd)-1;
+}
+static void break_dtype_below(call *c)
+{
+    c->tokens.dtype = (prunesid_dtype)-1;
+}
+static void break_groups_large(call *c)
+{
+    c->config.n_groups = (size_t)INT32_MAX + 1;
+}
+static void break_view_tokens(call *c)
+{
+    c->tokens.n_tokens = (size_t)INT32_MAX + 1;
+}
+static void break_view_dim(call *c)
+{
+    c->tokens.dim = c->tokens.ld = (size_t)INT32_MAX + 1;
+}
+static void break_view_empty(call *c)
+{
+    c->tokens.dim = 0;
+}
+static void break_workspace_overflow(call *c)
+{
+    c->has_loadings = 1;
+    c->config.n_groups = INT32_MAX;
+    c->ld_loadings = INT32_MAX;
+    c->config.n_tokens = c->tokens.n_tokens = INT32_MAX;
+}
 static void break_budget_zero(call *c)
 {
     c->config.budget = 0;
@@ -228,8 +278,18 @@ static void each_cause_has_its_status(void **unused)
         {break_shape_dim, PRUNESID_ERROR_SHAPE},
         {break_stride, PRUNESID_ERROR_STRIDE},
         {break_stride_loadings, PRUNESID_ERROR_STRIDE},
-        {break_alignment, PRUNESID_ERROR_TOKEN_ALIGNMENT},
-        {break_alignment_f16, PRUNESID_ERROR_TOKEN_ALIGNMENT},
+        {break_alignment, PRUNESID_ERROR_ALIGNMENT},
+        {break_alignment_f16, PRUNESID_ERROR_ALIGNMENT},
+        {break_alignment_scores, PRUNESID_ERROR_ALIGNMENT},
+        {break_alignment_loadings, PRUNESID_ERROR_ALIGNMENT},
+        {break_wide_loadings, PRUNESID_ERROR_OVERFLOW},
+        {break_svd_below, PRUNESID_ERROR_SVD},
+        {break_dtype_below, PRUNESID_ERROR_DTYPE},
+        {break_groups_large, PRUNESID_ERROR_GROUPS},
+        {break_view_tokens, PRUNESID_ERROR_DIMENSION},
+        {break_view_dim, PRUNESID_ERROR_DIMENSION},
+        {break_view_empty, PRUNESID_ERROR_EMPTY},
+        {break_workspace_overflow, PRUNESID_ERROR_OVERFLOW},
         {break_budget_zero, PRUNESID_ERROR_BUDGET},
         {break_budget_large, PRUNESID_ERROR_BUDGET},
         {break_reserved, PRUNESID_ERROR_RESERVED},
@@ -396,7 +456,7 @@ static void null_pointers(void **unused)
 static void stages_refuse(void **unused)
 {
     (void)unused;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         call c = call_new();
         guard workspace = guard_workspace(&c.config), order = guard_new(T * 4, 0x11);
         guard members = guard_new(K * 4, 0x11), survivors = guard_new(K * 4, 0x11);
@@ -425,6 +485,10 @@ static void stages_refuse(void **unused)
             c.tokens.ld = D - 1;
             want = PRUNESID_ERROR_STRIDE;
             break;
+        case 4:
+            c.config.n_protected = 1;
+            want = PRUNESID_ERROR_NULL;
+            break;
         default:
             c.x[T * D - 1] = INFINITY;
             want = PRUNESID_ERROR_TOKENS_NOT_FINITE;
@@ -452,7 +516,7 @@ static void stages_refuse(void **unused)
     }
 }
 
-static void nms_refuses_groups_and_scores(void **unused)
+static void nms_refuses_groups_scores_and_thresholds(void **unused)
 {
     static const int32_t bad[] = {-1, K, INT32_MAX, INT32_MIN};
     call c = call_new();
@@ -467,6 +531,12 @@ static void nms_refuses_groups_and_scores(void **unused)
                              workspace.n_bytes, order, members, survivors),
             PRUNESID_ERROR_GROUP_INDEX);
         group[i % 3 * (T - 1) / 2] = 0;
+    }
+    static const double taus[] = {NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < N_ITEMS(taus); i++) {
+        assert_int_equal(prunesid_nms(&c.config, &c.tokens, group, c.scores, taus[i],
+                             workspace.data, workspace.n_bytes, order, members, survivors),
+            PRUNESID_ERROR_TAU);
     }
     c.scores[T - 1] = NAN;
     assert_int_equal(prunesid_nms(&c.config, &c.tokens, group, c.scores, 0.5, workspace.data,
@@ -590,10 +660,32 @@ static void allocator_failures(void **unused)
     assert_int_equal(prunesid_select_alloc(&c.config, &c.tokens, NULL, &allocator, &r.out),
         PRUNESID_ERROR_BUDGET);
     assert_int_equal(count.n_allocated, count.n_released + 1);
+    const prunesid_allocator halves[] = {{NULL, release, &count}, {allocate, NULL, &count}};
+    c = call_new();
+    c.tokens.data = c.x;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(prunesid_select_alloc(&c.config, &c.tokens, NULL, &halves[i], &r.out),
+            PRUNESID_ERROR_NULL);
+    }
     for (size_t i = 0; i < 6; i++) {
         assert_true(guard_untouched(&r.memory[i], OUTPUT_FILL));
     }
     run_free(&r);
+}
+
+/* More groups than tokens or channels can come from an engine's loadings, not from our SVD. */
+static void loadings_refuse_more_groups_than_components(void **unused)
+{
+    call c = call_new();
+    float v[T * (D + 1)];
+    (void)unused;
+    c.tokens.data = c.x;
+    c.config.n_groups = D + 1;
+    guard workspace = guard_workspace(&c.config);
+    assert_int_equal(
+        prunesid_loadings(&c.config, &c.tokens, workspace.data, workspace.n_bytes, v, NULL),
+        PRUNESID_ERROR_GROUPS);
+    guard_free(&workspace);
 }
 
 int main(void)
@@ -606,11 +698,12 @@ int main(void)
         cmocka_unit_test(checks_where_nothing_is_pruned),
         cmocka_unit_test(null_pointers),
         cmocka_unit_test(stages_refuse),
-        cmocka_unit_test(nms_refuses_groups_and_scores),
+        cmocka_unit_test(nms_refuses_groups_scores_and_thresholds),
         cmocka_unit_test(workspace_size_of_an_invalid_configuration_is_zero),
         cmocka_unit_test(status_strings_are_distinct),
         cmocka_unit_test(allocator_is_used_once),
         cmocka_unit_test(allocator_failures),
+        cmocka_unit_test(loadings_refuse_more_groups_than_components),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,10 @@
 /* test_numeric.c - number formats and the sigmoid, seen from outside.   MIT licence. */
 #include "support.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* cos((h, c), (1, 0)) = h / |(h, c)| with c a power of two near h: rho of two tokens tells h. */
 static void check_value(const uint16_t row[2], prunesid_dtype dtype, double h, double c)
 {
@@ -115,6 +119,37 @@ static void sigmoid(void **unused)
     print_message(", SKETCH %.2g\n", sigmoid_error(800, 300, PRUNESID_SVD_SKETCH, 2e-5));
 }
 
+/* A process may take subnormal numbers for zero, since some library of it was built with
+ * -ffast-math: positive scores stay positive and in their order. */
+static void subnormal_scores_rank_under_flush_to_zero(void **unused)
+{
+    (void)unused;
+#ifdef __SSE2__
+    enum { T = 40, D = 8, N = 12 };
+    const unsigned int before = _mm_getcsr();
+    float *const x = tokens_new(KIND_REAL, T, D, 3);
+    float tiny[T], plain[T];
+    const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, T, D);
+    const prunesid_config config = prunesid_config_init(PRUNESID_PAPER, T, D, N);
+    for (size_t i = 0; i < T; i++) {
+        plain[i] = (float)(i * 7 % T + 1);
+        tiny[i] = float_from_bits((uint32_t)(i * 7 % T + 1));
+    }
+    run want = run_select(&config, &tokens, plain, NULL);
+    _mm_setcsr(before | 0x8040); /* FTZ and DAZ */
+    run got = run_select(&config, &tokens, tiny, NULL);
+    _mm_setcsr(before);
+    assert_int_equal(got.status, PRUNESID_OK);
+    assert_memory_equal(got.out.order, want.out.order, N * sizeof *got.out.order);
+    assert_int_equal(got.out.stats.n_survivors, want.out.stats.n_survivors);
+    run_free(&want);
+    run_free(&got);
+    free(x);
+#else
+    skip();
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +157,7 @@ int main(void)
         cmocka_unit_test(every_bf16_pattern),
         cmocka_unit_test(every_non_finite_f32_exponent),
         cmocka_unit_test(sigmoid),
+        cmocka_unit_test(subnormal_scores_rank_under_flush_to_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

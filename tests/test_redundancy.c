@@ -111,6 +111,23 @@ static void any_scale(void **unused)
     }
 }
 
+/* 49 / 49 is 1 but 49 * (1 / 49) is not: rho must not turn into a negative rounding error, or tau
+ * would suppress every token of a group but one. */
+static void orthogonal_tokens_have_no_redundancy(void **unused)
+{
+    enum { SIZE = 12 };
+    (void)unused;
+    for (int length = 1; length < 200; length++) {
+        float x[SIZE * SIZE] = {0};
+        const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, SIZE, SIZE);
+        for (size_t i = 0; i < SIZE; i++) {
+            x[i * SIZE + i] = (float)length;
+        }
+        const prunesid_information got = redundancy(&tokens);
+        CHECK(got.rho == 0.0 && got.phi == 1.0, "length %d: rho %g", length, got.rho);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +135,7 @@ int main(void)
         cmocka_unit_test(matches_all_pairs_of_real_tokens),
         cmocka_unit_test(known_values),
         cmocka_unit_test(any_scale),
+        cmocka_unit_test(orthogonal_tokens_have_no_redundancy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

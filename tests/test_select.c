@@ -6,7 +6,7 @@
 
 typedef struct tally {
     size_t n_cases, n_identical, n_same_order;
-    double sum, least;
+    double sum, least, limit; /* limit: what the least must reach */
 } tally;
 
 static void compare_case(const char *set, const prunesid_tokens *tokens, const float *attention,
@@ -27,11 +27,11 @@ static void compare_case(const char *set, const prunesid_tokens *tokens, const f
     t->least = fmin(t->least, j);
     t->n_identical += j == 1.0;
     t->n_same_order += memcmp(r.out.order, e->order, e->n_kept * sizeof *e->order) == 0;
-    if (j < 1.0) {
+    if (j < 1.0 && t->limit > 0.0) {
         print_message("%s, asked %d, N = %zu, scores %zu, method %d: Jaccard %.4f\n", set,
             (int)e->asked, e->budget, e->has_scores, (int)svd, j);
     }
-    CHECK(j >= 0.97, "%s, N = %zu", set, e->budget);
+    CHECK(j >= t->limit, "%s, N = %zu", set, e->budget);
     CHECK(fabs(stats->rho - e->rho) <= 1e-12 && fabs(stats->phi - e->phi) <= 1e-12 &&
               fabs(stats->tau - e->tau) <= 1e-11,
         "%s, N = %zu: rho %.15g, tau %.15g", set, e->budget, stats->rho, stats->tau);
@@ -40,9 +40,10 @@ static void compare_case(const char *set, const prunesid_tokens *tokens, const f
     run_free(&r);
 }
 
-static void compare_sets(prunesid_svd svd)
+static void compare_sets(prunesid_svd svd, double limit, double mean)
 {
-    tally t = {0, 0, 0, 0.0, 1.0};
+    static const char *const names[] = {"KRYLOV", "EXACT", "SKETCH"};
+    tally t = {0, 0, 0, 0.0, 1.0, limit};
     for (size_t s = 0; s < N_ITEMS(all_sets); s++) {
         prunesid_tokens tokens;
         npy_array array = load_tokens(all_sets[s], &tokens), attention;
@@ -63,21 +64,88 @@ static void compare_sets(prunesid_svd svd)
         }
     }
     print_message("%s: %zu cases, mean Jaccard %.6f, least %.4f, %zu identical, %zu in order\n",
-        svd == PRUNESID_SVD_EXACT ? "EXACT" : "KRYLOV", t.n_cases, t.sum / (double)t.n_cases,
-        t.least, t.n_identical, t.n_same_order);
-    assert_true(t.n_cases == 141 && t.sum >= 0.999 * (double)t.n_cases);
+        names[svd], t.n_cases, t.sum / (double)t.n_cases, t.least, t.n_identical, t.n_same_order);
+    assert_true(t.n_cases == 141 && t.sum >= mean * (double)t.n_cases);
 }
 
 static void krylov_keeps_what_the_exact_svd_keeps(void **unused)
 {
     (void)unused;
-    compare_sets(PRUNESID_SVD_KRYLOV);
+    compare_sets(PRUNESID_SVD_KRYLOV, 0.97, 0.999);
 }
 
 static void exact_keeps_what_the_exact_svd_keeps(void **unused)
 {
     (void)unused;
-    compare_sets(PRUNESID_SVD_EXACT);
+    compare_sets(PRUNESID_SVD_EXACT, 0.97, 0.999);
+}
+
+static void sketch_keeps_something_like_it(void **unused)
+{
+    (void)unused;
+    compare_sets(PRUNESID_SVD_SKETCH, 0.0, 0.4);
+}
+
+/* The sets above are narrow, so that KRYLOV hands most of them to EXACT at once. Mixed at random into
+ * 768 channels and bent, as a wider encoder's would be, they are KRYLOV's own work. */
+static void krylov_keeps_what_exact_keeps_of_wide_tokens(void **unused)
+{
+    static const size_t budgets[] = {32, 64, 128, 192};
+    enum { D = 768 };
+    uint64_t state = 11;
+    double sum = 0.0, n_cases = 0.0, n_krylov = 0.0;
+    (void)unused;
+    for (size_t s = 0; s < N_ITEMS(all_sets); s++) {
+        prunesid_tokens tokens;
+        npy_array array = load_tokens(all_sets[s], &tokens);
+        const size_t T = tokens.n_tokens, d = tokens.dim;
+        double *const x = widen(array.data, array.n_items, PRUNESID_F16);
+        double *const mix = malloc(d * D * sizeof *mix);
+        float *const wide = malloc(T * D * sizeof *wide);
+        double square = 0.0;
+        assert_true(mix != NULL && wide != NULL);
+        for (size_t i = 0; i < d * D; i++) {
+            mix[i] = random_normal(&state);
+        }
+        for (size_t i = 0; i < T * d; i++) {
+            square += x[i] * x[i];
+        }
+        for (size_t i = 0; i < T; i++) {
+            for (size_t j = 0; j < D; j++) {
+                double y = 0.0;
+                for (size_t c = 0; c < d; c++) {
+                    y += x[i * d + c] * mix[c * D + j];
+                }
+                y *= 2.0 / sqrt(square / (double)T);
+                wide[i * D + j] = (float)(tanh(y) + 0.3 * y);
+            }
+        }
+        const prunesid_tokens view = prunesid_tokens_view(wide, PRUNESID_F32, T, D);
+        for (size_t b = 0; b < 2 * N_ITEMS(budgets); b++) {
+            prunesid_config config = prunesid_config_init(
+                b % 2 ? PRUNESID_PAPER : PRUNESID_QWEN2VL, T, D, budgets[b / 2]);
+            run krylov = run_select(&config, &view, NULL, NULL);
+            config.svd = PRUNESID_SVD_EXACT;
+            run exact = run_select(&config, &view, NULL, NULL);
+            const double j = jaccard(
+                krylov.out.indices, krylov.out.n_kept, exact.out.indices, exact.out.n_kept, T);
+            CHECK(j >= 0.97, "%s, N = %zu: Jaccard %.4f", all_sets[s], budgets[b / 2], j);
+            sum += j;
+            n_cases++;
+            n_krylov += krylov.out.stats.svd == PRUNESID_SVD_KRYLOV;
+            run_free(&krylov);
+            run_free(&exact);
+        }
+        npy_free(&array);
+        free(x);
+        free(mix);
+        free(wide);
+    }
+    print_message(
+        "KRYLOV against EXACT, 768 channels: %.0f cases (%.0f by KRYLOV to the end), mean "
+        "Jaccard %.6f\n",
+        n_cases, n_krylov, sum / n_cases);
+    assert_true(sum >= 0.999 * n_cases && n_krylov >= 0.5 * n_cases);
 }
 
 /* From given loadings nothing is approximate: the order, the groups and the reference's too. */
@@ -372,6 +440,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(krylov_keeps_what_the_exact_svd_keeps),
         cmocka_unit_test(exact_keeps_what_the_exact_svd_keeps),
+        cmocka_unit_test(sketch_keeps_something_like_it),
+        cmocka_unit_test(krylov_keeps_what_exact_keeps_of_wide_tokens),
         cmocka_unit_test(same_order_from_loadings),
         cmocka_unit_test(matches_reference_from_loadings),
         cmocka_unit_test(protected_tokens),

@@ -555,6 +555,7 @@ static void test_outputs_are_all_or_none(void **state)
     assert_int_equal(mkfifo("pipe", 0666), 0);
     fail_with("pipe", "regular", "select", "t.npy", "--keep", "4", "--indices", "pipe", NULL);
     assert_int_equal(unlink("pipe"), 0);
+    misuse("standard output", "select", "t.npy", "--keep", "4", "--indices", "-", NULL);
     fail_with("missing/o.png", "No such file", "plot", "t.npy", "--keep", "4", "--grid", "4x5",
         "--image", example_path(0, "photo.png"), "--indices", "i.npy", "-o", "missing/o.png", NULL);
     /* A result that nobody can read is a failure as well. */
