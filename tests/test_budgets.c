@@ -98,6 +98,11 @@ static void refuse(void **unused)
     assert_int_equal(prunesid_budgets(phi, 2, 8, NULL, NULL, NULL), PRUNESID_ERROR_NULL);
     assert_int_equal(prunesid_budgets(phi, 0, 8, NULL, NULL, n), PRUNESID_ERROR_EMPTY);
     assert_int_equal(prunesid_budgets(phi, 2, 0, NULL, NULL, n), PRUNESID_ERROR_BUDGET);
+    assert_int_equal(
+        prunesid_budgets(phi, 2, (size_t)INT32_MAX + 1, NULL, NULL, n), PRUNESID_ERROR_BUDGET);
+    const size_t huge[2] = {1, (size_t)INT32_MAX + 1}, none[2] = {8, 0};
+    assert_int_equal(prunesid_budgets(phi, 2, 8, huge, NULL, n), PRUNESID_ERROR_LIMITS);
+    assert_int_equal(prunesid_budgets(phi, 2, 8, NULL, none, n), PRUNESID_ERROR_LIMITS);
     assert_int_equal(prunesid_budgets(nan_last, 2, 8, NULL, NULL, n), PRUNESID_ERROR_PHI);
     assert_int_equal(prunesid_budgets(infinite, 2, 8, NULL, NULL, n), PRUNESID_ERROR_PHI);
     assert_int_equal(prunesid_budgets(phi, 2, 8, low, high, n), PRUNESID_ERROR_LIMITS);

@@ -89,6 +89,8 @@ static void refuses(void **unused)
     }
     assert_int_equal(
         prunesid_gather(rows, SIZE_MAX / 2, 2, 4, indices, 2, out, 2), PRUNESID_ERROR_OVERFLOW);
+    assert_int_equal(
+        prunesid_gather(rows, 3, 2, 4, indices, 2, out, SIZE_MAX / 2), PRUNESID_ERROR_OVERFLOW);
     assert_string_equal(out, "...");
     assert_int_equal(prunesid_gather(rows, 3, 2, 4, indices, 0, out, 2), PRUNESID_OK);
     assert_string_equal(out, "...");

@@ -66,6 +66,8 @@ static void refuses(void **unused)
     assert_int_equal(prunesid_group(v, 3, 2, 1, group, loading), PRUNESID_ERROR_STRIDE);
     assert_int_equal(
         prunesid_group(v, (size_t)INT32_MAX + 1, 2, 2, group, loading), PRUNESID_ERROR_DIMENSION);
+    const size_t wide = (size_t)INT32_MAX + 1;
+    assert_int_equal(prunesid_group(v, 3, wide, wide, group, loading), PRUNESID_ERROR_DIMENSION);
     for (size_t place = 0; place < 6; place++) {
         const float good = v[place];
         v[place] = bad[place % 3];

@@ -12,14 +12,15 @@ typedef enum failure {
 } failure;
 
 static failure mode;
-static int n_failures, n_calls; /* the first n_failures calls fail */
+static int first_failure, n_failures, n_calls; /* n_failures calls fail from the first on */
 
 lapack_int LAPACKE_dsyevr_work(int layout, char jobz, char range, char uplo, lapack_int n,
     double *a, lapack_int lda, double vl, double vu, lapack_int il, lapack_int iu, double abstol,
     lapack_int *m, double *w, double *z, lapack_int ldz, lapack_int *isuppz, double *work,
     lapack_int lwork, lapack_int *iwork, lapack_int liwork)
 {
-    const failure fails = n_calls++ < n_failures ? mode : NO_FAILURE;
+    const int call = n_calls++ - first_failure;
+    const failure fails = call >= 0 && call < n_failures ? mode : NO_FAILURE;
     lapack_int info = 0;
     assert_int_equal(layout, LAPACK_COL_MAJOR); /* row-major would allocate */
     LAPACK_dsyevr(&jobz, &range, &uplo, &n, a, &lda, &vl, &vu, &il, &iu, &abstol, m, w, z, &ldz,
@@ -134,6 +135,31 @@ static void krylov_falls_back_when_its_own_call_fails(void **unused)
     free(exact.x);
 }
 
+/* Whichever call it is that fails: KRYLOV falls back, SKETCH has nothing to fall back on. */
+static void any_call_may_fail(void **unused)
+{
+    problem p = problem_new(300, 280, PRUNESID_SVD_EXACT);
+    run exact = run_with(&p, NO_FAILURE, 0);
+    (void)unused;
+    for (int sketch = 0; sketch < 2; sketch++) {
+        p.config.svd = sketch ? PRUNESID_SVD_SKETCH : PRUNESID_SVD_KRYLOV;
+        run whole = run_with(&p, NO_FAILURE, 0);
+        const int n_whole = n_calls;
+        assert_true(n_whole > 3);
+        for (first_failure = 0; first_failure < n_whole; first_failure++) {
+            run r = run_with(&p, INFO_POSITIVE, 1);
+            CHECK_STATUS(r.status, sketch ? PRUNESID_ERROR_LAPACK : PRUNESID_OK, "call %d of %d",
+                first_failure, n_whole);
+            assert_true(sketch || (run_equal(&exact, &r) && r.out.stats.lapack_info == 3));
+            run_free(&r);
+        }
+        first_failure = 0;
+        run_free(&whole);
+    }
+    run_free(&exact);
+    free(p.x);
+}
+
 /* dsyevr finds fewer than it was asked for where a multiple eigenvalue is cut, with info 0. */
 static void fewer_eigenvectors_than_asked_for(void **unused)
 {
@@ -166,6 +192,7 @@ int main(void)
         cmocka_unit_test(a_failure_writes_nothing),
         cmocka_unit_test(loadings_report_it_too),
         cmocka_unit_test(krylov_falls_back_when_its_own_call_fails),
+        cmocka_unit_test(any_call_may_fail),
         cmocka_unit_test(fewer_eigenvectors_than_asked_for),
         cmocka_unit_test(keeping_everything_needs_no_lapack),
     };
