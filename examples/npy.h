@@ -403,64 +403,102 @@ static inline float npy_float_at(const npy_array *array, size_t i)
 
 /* ---- saving ------------------------------------------------------------------------------- */
 
-/* Puts head and body into a new file beside path. */
-static inline int npy_write_new_(const char *path, const void *head, size_t head_bytes,
-    const void *body, size_t body_bytes, npy_error_ error)
+/* A whole file that waits beside its target to take its place; all NULL: none. */
+typedef struct npy_staged {
+    char *temporary, *target;
+} npy_staged;
+
+/* Takes the file back, if there is one. */
+static inline void npy_discard(npy_staged *staged)
 {
-    const int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL, 0666);
-    FILE *const file = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
-    if (file == NULL) {
-        npy_fail_(error, "%s", strerror(errno));
-        if (descriptor >= 0) {
-            close(descriptor);
-            unlink(path);
-        }
-        return -1;
+    if (staged->temporary != NULL) {
+        unlink(staged->temporary);
     }
-    int good = fwrite(head, 1, head_bytes, file) == head_bytes &&
-               fwrite(body, 1, body_bytes, file) == body_bytes;
-    good = fclose(file) == 0 && good;
-    if (!good) {
-        npy_fail_(error, "%s", strerror(errno));
-        unlink(path);
-    }
-    return good ? 0 : -1;
+    free(staged->temporary);
+    free(staged->target);
+    staged->temporary = staged->target = NULL;
 }
 
-/* Replaces path, or the file that it links to, by head and body as a whole: whoever opens it gets
- * the old content or the new one. 0, or -1 with the cause in error and nothing left behind. */
-static inline int npy_replace_file(const char *path, const void *head, size_t head_bytes,
-    const void *body, size_t body_bytes, char *error, size_t error_bytes)
+/* Puts it in its place, at once and whole. 0, or -1 with the cause in error and the old file kept. */
+static inline int npy_commit(npy_staged *staged, char *error, size_t error_bytes)
 {
     const npy_error_ cause = {error, error_bytes};
-    struct stat old;
-    const int replaces = stat(path, &old) == 0;
-    if (replaces && !S_ISREG(old.st_mode)) {
-        return npy_fail_(cause, "not a regular file"); /* a rename would take a device's place */
+    if (rename(staged->temporary, staged->target) != 0) {
+        npy_fail_(cause, "%s", strerror(errno));
+        npy_discard(staged);
+        return -1;
     }
-    char *const linked = replaces ? realpath(path, NULL) : NULL;
-    const char *const target = linked != NULL ? linked : path;
-    const size_t name_bytes = strlen(target) + 32;
-    char *const name = (char *)malloc(name_bytes);
-    int status = name == NULL ? npy_fail_(cause, "out of memory") : 0;
-    if (status == 0) {
-        snprintf(name, name_bytes, "%s.%ld.tmp", target, (long)getpid());
-        status = npy_write_new_(name, head, head_bytes, body, body_bytes, cause);
-    }
-    if (status == 0 &&
-        ((replaces && chmod(name, old.st_mode & 07777) != 0) || rename(name, target) != 0)) {
-        status = npy_fail_(cause, "%s", strerror(errno));
-        unlink(name);
-    }
-    free(name);
-    free(linked);
-    return status;
+    free(staged->temporary);
+    staged->temporary = NULL;
+    npy_discard(staged);
+    return 0;
 }
 
-/* Saves data, C order, as descr ("<f2", "<f4" or "<i4"), n_dims 0 to NPY_MAX_DIMS. 0, or -1 with
- * the cause in error; path is then what it was. */
-static inline int npy_save(const char *path, const char *descr, int n_dims, const size_t *shape,
-    const void *data, char *error, size_t error_bytes)
+/* What path names, links followed, on the heap; NULL with the cause in error if it is something that
+ * a file must not take the place of. *mode: what it has, or 0 if there is nothing yet. */
+static inline char *npy_target_(const char *path, mode_t *mode, npy_error_ cause)
+{
+    struct stat old;
+    *mode = 0;
+    if (lstat(path, &old) != 0) {
+        return strdup(path);
+    }
+    if (stat(path, &old) != 0) {
+        npy_fail_(cause, "a link that leads nowhere");
+        return NULL;
+    }
+    if (!S_ISREG(old.st_mode)) {
+        npy_fail_(cause, "not a regular file"); /* a rename would take a device's place */
+        return NULL;
+    }
+    *mode = old.st_mode & 0777;
+    return realpath(path, NULL);
+}
+
+/* Writes head and body beside path, or beside the file that it links to. 0, or -1 with the cause in
+ * error and nothing left behind. */
+static inline int npy_stage(const char *path, const void *head, size_t head_bytes, const void *body,
+    size_t body_bytes, npy_staged *out, char *error, size_t error_bytes)
+{
+    const npy_error_ cause = {error, error_bytes};
+    mode_t mode;
+    npy_fail_(cause, "out of memory");
+    out->temporary = NULL;
+    out->target = npy_target_(path, &mode, cause);
+    const size_t name_bytes = out->target != NULL ? strlen(out->target) + 32 : 0;
+    char *const name = name_bytes > 0 ? (char *)malloc(name_bytes) : NULL;
+    if (name == NULL) {
+        npy_discard(out);
+        return -1;
+    }
+    snprintf(name, name_bytes, "%s.%ld.tmp", out->target, (long)getpid());
+    const int descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL, mode != 0 ? mode : 0666);
+    FILE *const file = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
+    if (descriptor >= 0) {
+        out->temporary = name; /* ours from here on: to be taken back */
+    }
+    int good = file != NULL && (mode == 0 || fchmod(descriptor, mode) == 0) &&
+               fwrite(head, 1, head_bytes, file) == head_bytes &&
+               fwrite(body, 1, body_bytes, file) == body_bytes;
+    if (file != NULL) {
+        good = fclose(file) == 0 && good;
+    } else if (descriptor >= 0) {
+        close(descriptor);
+    }
+    if (good) {
+        return 0;
+    }
+    npy_fail_(cause, "%s", strerror(errno));
+    if (out->temporary == NULL) {
+        free(name);
+    }
+    npy_discard(out);
+    return -1;
+}
+
+/* Stages data, C order, as descr ("<f2", "<f4" or "<i4"), n_dims 0 to NPY_MAX_DIMS, for path. */
+static inline int npy_stage_array(const char *path, const char *descr, int n_dims,
+    const size_t *shape, const void *data, npy_staged *out, char *error, size_t error_bytes)
 {
     const npy_error_ cause = {error, error_bytes};
     char head[256] = "\x93NUMPY\x01";
@@ -487,8 +525,18 @@ static inline int npy_save(const char *path, const char *descr, int n_dims, cons
     head[head_bytes - 1] = '\n';
     head[8] = (char)((head_bytes - 10) & 255);
     head[9] = (char)((head_bytes - 10) >> 8);
-    return npy_replace_file(
-        path, head, head_bytes, data, n_items * array.item_bytes, error, error_bytes);
+    return npy_stage(
+        path, head, head_bytes, data, n_items * array.item_bytes, out, error, error_bytes);
+}
+
+/* Saves it. 0, or -1 with the cause in error; path is then what it was. */
+static inline int npy_save(const char *path, const char *descr, int n_dims, const size_t *shape,
+    const void *data, char *error, size_t error_bytes)
+{
+    npy_staged staged = {NULL, NULL};
+    const int status =
+        npy_stage_array(path, descr, n_dims, shape, data, &staged, error, error_bytes);
+    return status == 0 ? npy_commit(&staged, error, error_bytes) : status;
 }
 
 #endif /* NPY_H */

@@ -39,7 +39,7 @@ const char options_help[] =
     "  --tokens OUT.npy  writes the kept rows, [n, d], in the dtype of TOKENS.npy\n"
     "batch:\n"
     "  --dynamic         N is the mean: richer images get more, the total is exact\n"
-    "  --phi-ref X       budgets N phi / X, whatever else is in the batch\n"
+    "  --phi-ref X       budgets N phi / X, whatever else is in the batch (--dynamic or not)\n"
     "  --min n, --max n  limits of a budget with --dynamic or --phi-ref; a budget always has\n"
     "                    room for one token beside the reserved ones\n"
     "plot:\n"

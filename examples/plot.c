@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STBI_ONLY_JPEG
@@ -174,8 +175,12 @@ static void draw_text(canvas *on, size_t x, size_t y, const char *text, size_t s
 
 static int load_photo(const char *path, photo *out, char *error, size_t error_bytes)
 {
-    FILE *const file = fopen(path, "rb");
+    struct stat what;
     int n_channels = 0;
+    if (stat(path, &what) == 0 && !S_ISREG(what.st_mode)) {
+        return fail(error, error_bytes, "not a regular file"); /* opening a pipe would wait */
+    }
+    FILE *const file = fopen(path, "rb");
     if (file == NULL) {
         return fail(error, error_bytes, "%s", strerror(errno));
     }

@@ -1,7 +1,7 @@
 /* prunesid.c - the command-line tool: prunes the tokens in .npy files.   MIT licence.
  *
- * Every command loads and checks all of its input, then computes, then writes files, then prints,
- * so that an error leaves nothing half done. See prunesid --help. */
+ * Every command loads and checks all of its input, then computes, writes its files beside their
+ * places, prints, and last puts the files in place, so that an error leaves nothing half done. See prunesid --help. */
 #define _XOPEN_SOURCE 700
 
 #include "npy.h"
@@ -507,13 +507,8 @@ static int finish_printing(void)
 
 /* ---- output files ------------------------------------------------------------------------- */
 
-static int save_indices(const char *path, const selection *one, char cause[CAUSE_BYTES])
-{
-    return npy_save(path, "<i4", 1, &one->output.n_kept, one->output.indices, cause, CAUSE_BYTES);
-}
-
-static int save_tokens(
-    const char *path, const image *of, const selection *one, char cause[CAUSE_BYTES])
+static int stage_tokens(const char *path, const image *of, const selection *one, npy_staged *out,
+    char cause[CAUSE_BYTES])
 {
     const int is_half = of->tokens.dtype == PRUNESID_F16;
     const size_t row_bytes = of->tokens.dim * (is_half ? 2 : 4);
@@ -523,43 +518,43 @@ static int save_tokens(
         row_bytes, one->output.indices, one->output.n_kept, rows, row_bytes);
     snprintf(cause, CAUSE_BYTES, "%s", prunesid_status_string(status));
     const int result = status != PRUNESID_OK ? -1
-                                             : npy_save(path, is_half ? "<f2" : "<f4", 2, shape,
-                                                   rows, cause, CAUSE_BYTES);
+                                             : npy_stage_array(path, is_half ? "<f2" : "<f4", 2,
+                                                   shape, rows, out, cause, CAUSE_BYTES);
     free(rows);
     return result;
-}
-
-static int save_picture(const char *path, const plot_png *png, char cause[CAUSE_BYTES])
-{
-    return npy_replace_file(path, png->bytes, png->n_bytes, "", 0, cause, CAUSE_BYTES);
 }
 
 static const option outputs[] = {OPTION_INDICES, OPTION_TOKENS, OPTION_OUTPUT};
 enum { N_OUTPUTS = sizeof outputs / sizeof *outputs };
 
-static void remove_outputs(const options *given, size_t n_outputs)
+/* Writes what is asked for beside where it belongs: nothing that was there is touched yet. */
+static int stage_outputs(const options *given, const image *of, const selection *one,
+    const plot_png *png, npy_staged staged[N_OUTPUTS])
 {
-    for (size_t i = 0; i < n_outputs; i++) {
-        if (given->of[outputs[i]].given) {
-            unlink(given->of[outputs[i]].text);
-        }
-    }
-}
-
-/* Writes every file that is asked for; all of them or none. */
-static int save_outputs(
-    const options *given, const image *of, const selection *one, const plot_png *png)
-{
+    const prunesid_output *const output = &one->output;
     char cause[CAUSE_BYTES];
     for (size_t i = 0; i < N_OUTPUTS; i++) {
         const char *const path = given->of[outputs[i]].text;
-        const int failed = path == NULL                   ? 0
-                           : outputs[i] == OPTION_INDICES ? save_indices(path, one, cause)
-                           : outputs[i] == OPTION_TOKENS  ? save_tokens(path, of, one, cause)
-                                                          : save_picture(path, png, cause);
+        const int failed =
+            path == NULL                   ? 0
+            : outputs[i] == OPTION_INDICES ? npy_stage_array(path, "<i4", 1, &output->n_kept,
+                                                 output->indices, &staged[i], cause, CAUSE_BYTES)
+            : outputs[i] == OPTION_TOKENS
+                ? stage_tokens(path, of, one, &staged[i], cause)
+                : npy_stage(path, png->bytes, png->n_bytes, "", 0, &staged[i], cause, CAUSE_BYTES);
         if (failed) {
-            remove_outputs(given, i);
             return report(path, "%s", cause);
+        }
+    }
+    return EXIT_OK;
+}
+
+static int commit_outputs(const options *given, npy_staged staged[N_OUTPUTS])
+{
+    char cause[CAUSE_BYTES];
+    for (size_t i = 0; i < N_OUTPUTS; i++) {
+        if (staged[i].temporary != NULL && npy_commit(&staged[i], cause, CAUSE_BYTES) != 0) {
+            return report(given->of[outputs[i]].text, "%s", cause);
         }
     }
     return EXIT_OK;
@@ -614,10 +609,12 @@ static int draw(const options *given, const selection *one, plot_png *png)
 
 /* ---- commands ----------------------------------------------------------------------------- */
 
+/* Files take their place last, when even the printing has succeeded: all of them or none. */
 static int save_and_print(
     const options *given, const image *of, const selection *one, const plot_png *png)
 {
-    int status = save_outputs(given, of, one, png);
+    npy_staged staged[N_OUTPUTS] = {{NULL, NULL}};
+    int status = stage_outputs(given, of, one, png, staged);
     if (status == EXIT_OK) {
         if (given->of[OPTION_JSON].given) {
             print_json(one);
@@ -626,9 +623,12 @@ static int save_and_print(
             print_summary(one);
         }
         status = finish_printing();
-        if (status != EXIT_OK) {
-            remove_outputs(given, N_OUTPUTS);
-        }
+    }
+    if (status == EXIT_OK) {
+        status = commit_outputs(given, staged);
+    }
+    for (size_t i = 0; i < N_OUTPUTS; i++) {
+        npy_discard(&staged[i]);
     }
     return status;
 }

@@ -123,7 +123,7 @@ extern "C" {
     X(PRUNESID_ERROR_ALLOCATION, -22, "the allocator returned no memory")                          \
     X(PRUNESID_ERROR_LAPACK, -23, "LAPACK's eigenvalue solver failed")                             \
     X(PRUNESID_ERROR_PHI, -24, "an information score is not finite or the reference not positive") \
-    X(PRUNESID_ERROR_LIMITS, -25, "a floor is above its ceiling")                                  \
+    X(PRUNESID_ERROR_LIMITS, -25, "a floor is above its ceiling or above 2147483647")              \
     X(PRUNESID_ERROR_INDEX, -26, "an index is out of range")                                       \
     X(PRUNESID_ERROR_COUNTS, -27,                                                                  \
         "a group has more survivors than members, or a count is negative")                         \
@@ -662,14 +662,20 @@ PRUNESID_GEMM_(prunesid_sgemm_, float, cblas_sgemm)
 PRUNESID_GEMM_(prunesid_dgemm_, double, cblas_dgemm)
 #undef PRUNESID_GEMM_
 
-/* A whole number that orders float32 numbers as they are, 0 for both zeros: by the bits, since a
- * processor may take subnormal numbers for zero. */
+/* Orders float32 numbers by their size, and by their value: by the bits, since a processor may take
+ * subnormal numbers for zero. */
+PRUNESID_PRIVATE_ uint32_t prunesid_size_(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits & 0x7fffffffu;
+}
+
 PRUNESID_PRIVATE_ double prunesid_key_(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
-    const double magnitude = (double)(bits & 0x7fffffffu);
-    return bits >> 31 ? -magnitude : magnitude;
+    return bits >> 31 ? -(double)prunesid_size_(x) : (double)bits;
 }
 
 /* A token or group with what it is ranked by. */
@@ -831,10 +837,10 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_input_(const prunesid_config *c
     return status;
 }
 
-PRUNESID_PRIVATE_ prunesid_status prunesid_check_(const prunesid_config *config, int has_scores,
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_(const prunesid_config *config,
     const prunesid_tokens *tokens, const void *workspace, size_t bytes, prunesid_config *resolved)
 {
-    const prunesid_status status = prunesid_check_input_(config, has_scores, tokens, resolved);
+    const prunesid_status status = prunesid_check_input_(config, 0, tokens, resolved);
     return status != PRUNESID_OK ? status : prunesid_check_workspace_(config, workspace, bytes);
 }
 
@@ -1000,7 +1006,8 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_redundancy_(
     }
     for (size_t j = 0; j < d; j++)
         s += p->sum[j] * p->sum[j];
-    const double pairs = fabs(s - z) > 1e-14 * z ? s - z : 0.0; /* orthogonal but for rounding */
+    const double rounding = 2.220446049250313e-16 * (double)T * z; /* T sums into each of p->sum */
+    const double pairs = fabs(s - z) > rounding ? s - z : 0.0;
     out->rho = T > 1 ? pairs / ((double)T * (double)(T - 1)) : 0.0;
     out->rho = out->rho < 1.0 ? out->rho : 1.0; /* rounding as well */
     out->rho_cells = (s + z) / (2.0 * (double)T * (double)T);
@@ -1429,7 +1436,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_group(const float *loadings, size_t n_
         const float *v = loadings + i * ld_loadings;
         size_t best = 0;
         for (size_t k = 1; k < n_groups; k++)
-            if (fabsf(v[k]) > fabsf(v[best]))
+            if (prunesid_size_(v[k]) > prunesid_size_(v[best]))
                 best = k;
         group[i] = (int32_t)best;
         loading[i] = fabsf(v[best]);
@@ -1727,6 +1734,21 @@ PRUNESID_PRIVATE_ void prunesid_write_(const prunesid_plan_ *p, const prunesid_t
                                      : prunesid_representative_(p, out->indices, n, i);
 }
 
+/* All that a selection checks but the workspace and the tokens' values. */
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_select_(const prunesid_config *config,
+    const prunesid_tokens *tokens, int has_loadings, const float *scores,
+    const prunesid_output *out, prunesid_config *c)
+{
+    const prunesid_status status = prunesid_check_input_(config, scores != NULL, tokens, c);
+    if (status != PRUNESID_OK)
+        return status;
+    if (out == NULL || out->indices == NULL)
+        return PRUNESID_ERROR_NULL;
+    if (!has_loadings && c->n_groups > (c->n_tokens < c->dim ? c->n_tokens : c->dim))
+        return PRUNESID_ERROR_GROUPS;
+    return scores != NULL ? prunesid_check_scores_(scores, c->n_tokens) : PRUNESID_OK;
+}
+
 /* Both selects: loadings is NULL for our own SVD. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_run_(const prunesid_config *config,
     const prunesid_tokens *tokens, const float *loadings, size_t ld_loadings, const float *scores,
@@ -1734,15 +1756,9 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_run_(const prunesid_config *config,
 {
     prunesid_config c;
     prunesid_status status =
-        prunesid_check_(config, scores != NULL, tokens, workspace, workspace_bytes, &c);
-    if (status != PRUNESID_OK)
-        return status;
-    if (out == NULL || out->indices == NULL)
-        return PRUNESID_ERROR_NULL;
-    if (loadings == NULL && c.n_groups > (c.n_tokens < c.dim ? c.n_tokens : c.dim))
-        return PRUNESID_ERROR_GROUPS;
-    if (scores != NULL)
-        status = prunesid_check_scores_(scores, c.n_tokens);
+        prunesid_check_select_(config, tokens, loadings != NULL, scores, out, &c);
+    if (status == PRUNESID_OK)
+        status = prunesid_check_workspace_(config, workspace, workspace_bytes);
     if (status != PRUNESID_OK)
         return status;
 
@@ -1826,10 +1842,10 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *co
     prunesid_output *out)
 {
     prunesid_config c;
-    prunesid_status status = prunesid_check_input_(config, scores != NULL, tokens, &c);
+    prunesid_status status = prunesid_check_select_(config, tokens, 0, scores, out, &c);
     if (status != PRUNESID_OK)
         return status;
-    if (out == NULL || (allocator != NULL && (!allocator->allocate || !allocator->release)))
+    if (allocator != NULL && (!allocator->allocate || !allocator->release))
         return PRUNESID_ERROR_NULL;
     const size_t bytes = prunesid_workspace_size(config);
     void *workspace = NULL;
@@ -1946,7 +1962,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_config *conf
 {
     prunesid_config c;
     prunesid_information found;
-    prunesid_status status = prunesid_check_(config, 0, tokens, workspace, workspace_bytes, &c);
+    prunesid_status status = prunesid_check_(config, tokens, workspace, workspace_bytes, &c);
     if (status != PRUNESID_OK)
         return status;
     if (out == NULL)
@@ -1965,7 +1981,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_loadings(const prunesid_config *config
     prunesid_stats *stats)
 {
     prunesid_config c;
-    prunesid_status status = prunesid_check_(config, 0, tokens, workspace, workspace_bytes, &c);
+    prunesid_status status = prunesid_check_(config, tokens, workspace, workspace_bytes, &c);
     if (status != PRUNESID_OK)
         return status;
     if (loadings == NULL)
@@ -2002,7 +2018,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
 {
     prunesid_config c;
     prunesid_information information;
-    prunesid_status status = prunesid_check_(config, 0, tokens, workspace, workspace_bytes, &c);
+    prunesid_status status = prunesid_check_(config, tokens, workspace, workspace_bytes, &c);
     if (status != PRUNESID_OK)
         return status;
     if (group == NULL || scores == NULL || order == NULL || n_members == NULL ||
@@ -2072,7 +2088,7 @@ PRUNESID_PRIVATE_ double prunesid_share_(const prunesid_filling_ *f, size_t b)
 {
     if (f->settled[b] != SIZE_MAX)
         return (double)f->settled[b];
-    /* volatile: the same roundings wherever this is inlined, under -ffast-math too */
+    /* volatile: one image's share is the same wherever this is inlined, under -ffast-math too */
     const volatile double phi = f->phi[b] > 0.0 ? f->phi[b] : 0.0, weight = f->weight;
     const volatile double part = weight > 0.0 ? phi / weight : 1.0 / f->n_free;
     const volatile double share = f->left * part;
@@ -2185,7 +2201,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_budget(
     const double values[2] = {phi, phi_ref};
     if (!prunesid_all_finite64_(values, 2) || phi_ref <= 0.0)
         return PRUNESID_ERROR_PHI;
-    if (low > high)
+    if (low > high || low > PRUNESID_INT_MAX_)
         return PRUNESID_ERROR_LIMITS;
     const double n = phi > 0.0 ? rint((double)budget * phi / phi_ref) : 0.0;
     high = high < PRUNESID_INT_MAX_ ? high : PRUNESID_INT_MAX_;

@@ -148,6 +148,8 @@ static void single_image(void **unused)
     assert_int_equal(prunesid_budget(0.5, NAN, 8, 1, 9, &n), PRUNESID_ERROR_PHI);
     assert_int_equal(prunesid_budget(0.5, INFINITY, 8, 1, 9, &n), PRUNESID_ERROR_PHI);
     assert_int_equal(prunesid_budget(0.5, 0.5, 8, 10, 9, &n), PRUNESID_ERROR_LIMITS);
+    assert_int_equal(
+        prunesid_budget(0.5, 0.5, 8, (size_t)INT32_MAX + 1, SIZE_MAX, &n), PRUNESID_ERROR_LIMITS);
     assert_int_equal(n, 99);
 }
 

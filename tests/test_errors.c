@@ -660,6 +660,16 @@ static void allocator_failures(void **unused)
     assert_int_equal(prunesid_select_alloc(&c.config, &c.tokens, NULL, &allocator, &r.out),
         PRUNESID_ERROR_BUDGET);
     assert_int_equal(count.n_allocated, count.n_released + 1);
+    c = call_new(); /* and what can be told beforehand is told before any memory is asked for */
+    c.tokens.data = c.x;
+    c.config.n_groups = 1000000000;
+    assert_int_equal(prunesid_select_alloc(&c.config, &c.tokens, NULL, &allocator, &r.out),
+        PRUNESID_ERROR_GROUPS);
+    c.config.n_groups = K;
+    c.scores[0] = NAN;
+    assert_int_equal(prunesid_select_alloc(&c.config, &c.tokens, c.scores, &allocator, &r.out),
+        PRUNESID_ERROR_SCORES_NOT_FINITE);
+    assert_int_equal(count.n_allocated, count.n_released + 1);
     const prunesid_allocator halves[] = {{NULL, release, &count}, {allocate, NULL, &count}};
     c = call_new();
     c.tokens.data = c.x;

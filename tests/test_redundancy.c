@@ -126,6 +126,21 @@ static void orthogonal_tokens_have_no_redundancy(void **unused)
         const prunesid_information got = redundancy(&tokens);
         CHECK(got.rho == 0.0 && got.phi == 1.0, "length %d: rho %g", length, got.rho);
     }
+    for (size_t size = 64; size <= 2048; size *= 2) { /* the rows of a Hadamard matrix */
+        float *const x = malloc(size * size * sizeof *x);
+        assert_non_null(x);
+        for (size_t i = 0; i < size * size; i++) {
+            size_t both = (i / size) & (i % size);
+            x[i] = 1.0f;
+            for (; both != 0; both &= both - 1) {
+                x[i] = -x[i];
+            }
+        }
+        const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, size, size);
+        const prunesid_information got = redundancy(&tokens);
+        CHECK(got.rho == 0.0, "size %zu: rho %g", size, got.rho);
+        free(x);
+    }
 }
 
 int main(void)

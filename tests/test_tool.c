@@ -558,15 +558,36 @@ static void test_outputs_are_all_or_none(void **state)
     misuse("standard output", "select", "t.npy", "--keep", "4", "--indices", "-", NULL);
     fail_with("missing/o.png", "No such file", "plot", "t.npy", "--keep", "4", "--grid", "4x5",
         "--image", example_path(0, "photo.png"), "--indices", "i.npy", "-o", "missing/o.png", NULL);
+    /* What was there before a failure is there after it. */
+    FILE *const old = fopen("old.npy", "wb");
+    assert_non_null(old);
+    assert_int_equal(fputs("precious", old) >= 0 && fclose(old) == 0, 1);
+    assert_int_equal(symlink("old.npy", "link.npy"), 0);
+    assert_int_equal(symlink("nowhere", "dangling.npy"), 0);
+    fail_with("missing/k.npy", "No such file", "select", "t.npy", "--keep", "4", "--indices",
+        "old.npy", "--tokens", "missing/k.npy", NULL);
+    fail_with("missing/k.npy", "No such file", "select", "t.npy", "--keep", "4", "--indices",
+        "link.npy", "--tokens", "missing/k.npy", NULL);
+    fail_with("dangling.npy", "link", "select", "t.npy", "--keep", "4", "--indices", "dangling.npy",
+        NULL);
     /* A result that nobody can read is a failure as well. */
     if (access("/dev/full", W_OK) == 0) {
         static const char *const arguments[] = {
-            "select", "t.npy", "--keep", "4", "--indices", "i.npy", NULL};
+            "select", "t.npy", "--keep", "4", "--indices", "old.npy", NULL};
         result got = run_list(arguments, NULL, "/dev/full");
         check_failure(&got, "standard output", "");
         release(&got);
-        assert_int_equal(count_entries(0), 2);
     }
+    struct stat kept;
+    assert_int_equal(stat("old.npy", &kept), 0);
+    assert_int_equal(kept.st_size, 8);
+    /* And a success goes through the link, and leaves the mode alone. */
+    assert_int_equal(chmod("old.npy", 0600), 0);
+    free(succeed("select", "t.npy", "--keep", "4", "--indices", "link.npy", NULL));
+    assert_int_equal(lstat("link.npy", &kept), 0);
+    assert_true(S_ISLNK(kept.st_mode));
+    assert_int_equal(stat("old.npy", &kept), 0);
+    assert_true(kept.st_size > 8 && (kept.st_mode & 0777) == 0600);
 }
 
 /* ---- bad input ---------------------------------------------------------------------------- */
