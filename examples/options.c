@@ -343,10 +343,12 @@ static int check_files(const options *given)
     return EXIT_OK;
 }
 
+const option options_outputs[N_OUTPUTS] = {OPTION_INDICES, OPTION_TOKENS, OPTION_OUTPUT};
+
 static int check_outputs(const options *given)
 {
-    static const option outputs[] = {OPTION_INDICES, OPTION_TOKENS, OPTION_OUTPUT};
-    for (size_t i = 0; i < 3; i++) {
+    const option *const outputs = options_outputs;
+    for (size_t i = 0; i < N_OUTPUTS; i++) {
         if (given->of[outputs[i]].text != NULL && strcmp(given->of[outputs[i]].text, "-") == 0) {
             return usage_error(
                 "%s needs a file: it is not written to standard output", rules[outputs[i]].name);

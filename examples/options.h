@@ -66,6 +66,10 @@ const char *options_name(option which);
 /* The text of choice number of --preset or --svd. */
 const char *options_choice(option which, size_t number);
 
+/* The options that name a file to write. */
+enum { N_OUTPUTS = 3 };
+extern const option options_outputs[N_OUTPUTS];
+
 /* The text of --help. */
 extern const char options_help[];
 

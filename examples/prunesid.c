@@ -524,9 +524,6 @@ static int stage_tokens(const char *path, const image *of, const selection *one,
     return result;
 }
 
-static const option outputs[] = {OPTION_INDICES, OPTION_TOKENS, OPTION_OUTPUT};
-enum { N_OUTPUTS = sizeof outputs / sizeof *outputs };
-
 /* Writes what is asked for beside where it belongs: nothing that was there is touched yet. */
 static int stage_outputs(const options *given, const image *of, const selection *one,
     const plot_png *png, npy_staged staged[N_OUTPUTS])
@@ -534,12 +531,13 @@ static int stage_outputs(const options *given, const image *of, const selection 
     const prunesid_output *const output = &one->output;
     char cause[CAUSE_BYTES];
     for (size_t i = 0; i < N_OUTPUTS; i++) {
-        const char *const path = given->of[outputs[i]].text;
+        const char *const path = given->of[options_outputs[i]].text;
         const int failed =
-            path == NULL                   ? 0
-            : outputs[i] == OPTION_INDICES ? npy_stage_array(path, "<i4", 1, &output->n_kept,
-                                                 output->indices, &staged[i], cause, CAUSE_BYTES)
-            : outputs[i] == OPTION_TOKENS
+            path == NULL ? 0
+            : options_outputs[i] == OPTION_INDICES
+                ? npy_stage_array(path, "<i4", 1, &output->n_kept, output->indices, &staged[i],
+                      cause, CAUSE_BYTES)
+            : options_outputs[i] == OPTION_TOKENS
                 ? stage_tokens(path, of, one, &staged[i], cause)
                 : npy_stage(path, png->bytes, png->n_bytes, "", 0, &staged[i], cause, CAUSE_BYTES);
         if (failed) {
@@ -554,7 +552,7 @@ static int commit_outputs(const options *given, npy_staged staged[N_OUTPUTS])
     char cause[CAUSE_BYTES];
     for (size_t i = 0; i < N_OUTPUTS; i++) {
         if (staged[i].temporary != NULL && npy_commit(&staged[i], cause, CAUSE_BYTES) != 0) {
-            return report(given->of[outputs[i]].text, "%s", cause);
+            return report(given->of[options_outputs[i]].text, "%s", cause);
         }
     }
     return EXIT_OK;

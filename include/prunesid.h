@@ -821,6 +821,14 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_workspace_(
     return bytes < needed ? PRUNESID_ERROR_WORKSPACE_SHORT : PRUNESID_OK;
 }
 
+/* More components than min(T, d) can only come from elsewhere. */
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_own_svd_(const prunesid_config *config)
+{
+    return config->n_groups > config->n_tokens || config->n_groups > config->dim
+               ? PRUNESID_ERROR_GROUPS
+               : PRUNESID_OK;
+}
+
 /* What a function that works on tokens checks first; *resolved is config with AUTO gone. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_input_(const prunesid_config *config,
     int has_scores, const prunesid_tokens *tokens, prunesid_config *resolved)
@@ -1419,16 +1427,11 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_group(const float *loadings, size_t n_
 {
     if (loadings == NULL || group == NULL || loading == NULL)
         return PRUNESID_ERROR_NULL;
-    if (n_tokens == 0 || n_groups == 0)
-        return PRUNESID_ERROR_EMPTY;
-    if (n_tokens > PRUNESID_INT_MAX_ || n_groups > PRUNESID_INT_MAX_)
-        return PRUNESID_ERROR_DIMENSION;
-    if (ld_loadings < n_groups)
-        return PRUNESID_ERROR_STRIDE;
-    if (prunesid_times_(n_tokens, prunesid_times_(ld_loadings, sizeof(float))) > SIZE_MAX / 2)
-        return PRUNESID_ERROR_OVERFLOW;
-    if (prunesid_misaligned_(loadings, sizeof(float)))
-        return PRUNESID_ERROR_ALIGNMENT;
+    prunesid_tokens view = prunesid_tokens_view(loadings, PRUNESID_F32, n_tokens, n_groups);
+    view.ld = ld_loadings;
+    const prunesid_status status = prunesid_check_view_(&view);
+    if (status != PRUNESID_OK)
+        return status;
     for (size_t i = 0; i < n_tokens; i++)
         if (!prunesid_all_finite_(loadings + i * ld_loadings, n_groups))
             return PRUNESID_ERROR_LOADINGS_NOT_FINITE;
@@ -1739,14 +1742,14 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_select_(const prunesid_config *
     const prunesid_tokens *tokens, int has_loadings, const float *scores,
     const prunesid_output *out, prunesid_config *c)
 {
-    const prunesid_status status = prunesid_check_input_(config, scores != NULL, tokens, c);
-    if (status != PRUNESID_OK)
-        return status;
-    if (out == NULL || out->indices == NULL)
-        return PRUNESID_ERROR_NULL;
-    if (!has_loadings && c->n_groups > (c->n_tokens < c->dim ? c->n_tokens : c->dim))
-        return PRUNESID_ERROR_GROUPS;
-    return scores != NULL ? prunesid_check_scores_(scores, c->n_tokens) : PRUNESID_OK;
+    prunesid_status status = prunesid_check_input_(config, scores != NULL, tokens, c);
+    if (status == PRUNESID_OK && (out == NULL || out->indices == NULL))
+        status = PRUNESID_ERROR_NULL;
+    if (status == PRUNESID_OK && !has_loadings)
+        status = prunesid_check_own_svd_(c);
+    if (status == PRUNESID_OK && scores != NULL)
+        status = prunesid_check_scores_(scores, c->n_tokens);
+    return status;
 }
 
 /* Both selects: loadings is NULL for our own SVD. */
@@ -1848,13 +1851,14 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *co
     if (allocator != NULL && (!allocator->allocate || !allocator->release))
         return PRUNESID_ERROR_NULL;
     const size_t bytes = prunesid_workspace_size(config);
-    void *workspace = NULL;
-    if (bytes > 0) /* else prunesid_select says that it does not fit */
-        workspace = allocator != NULL ? allocator->allocate(bytes, allocator->user) : malloc(bytes);
-    if (bytes > 0 && workspace == NULL)
+    if (bytes == 0) /* the configuration is valid by now */
+        return PRUNESID_ERROR_OVERFLOW;
+    void *workspace =
+        allocator != NULL ? allocator->allocate(bytes, allocator->user) : malloc(bytes);
+    if (workspace == NULL)
         return PRUNESID_ERROR_ALLOCATION;
     status = prunesid_select(config, tokens, scores, workspace, bytes, out);
-    if (workspace != NULL && allocator != NULL)
+    if (allocator != NULL)
         allocator->release(workspace, allocator->user);
     else
         free(workspace);
@@ -1986,9 +1990,9 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_loadings(const prunesid_config *config
         return status;
     if (loadings == NULL)
         return PRUNESID_ERROR_NULL;
-    if (c.n_groups > (c.n_tokens < c.dim ? c.n_tokens : c.dim))
-        return PRUNESID_ERROR_GROUPS;
-    status = prunesid_tokens_check(tokens, NULL, NULL);
+    status = prunesid_check_own_svd_(&c);
+    if (status == PRUNESID_OK)
+        status = prunesid_tokens_check(tokens, NULL, NULL);
     if (status != PRUNESID_OK)
         return status;
     prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};

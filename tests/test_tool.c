@@ -89,13 +89,17 @@ static result run_list(const char *const *arguments, const char *threads, const 
     return got;
 }
 
-static void collect(va_list list, const char **arguments)
+/* The list ends with NULL. */
+static result run_va(const char *first, va_list list)
 {
+    const char *arguments[MAX_ARGUMENTS + 1] = {first};
     size_t n = 0;
     do {
+        n++;
         assert_true(n <= MAX_ARGUMENTS);
         arguments[n] = va_arg(list, const char *);
-    } while (arguments[n++] != NULL);
+    } while (arguments[n] != NULL);
+    return run_list(arguments, NULL, NULL);
 }
 
 static void release(result *one)
@@ -148,12 +152,10 @@ static int leave(void **state)
 /* The arguments of these end with NULL. */
 static char *succeed(const char *first, ...)
 {
-    const char *arguments[MAX_ARGUMENTS + 1] = {first};
     va_list list;
     va_start(list, first);
-    collect(list, arguments + 1);
+    result got = run_va(first, list);
     va_end(list);
-    result got = run_list(arguments, NULL, NULL);
     if (got.code != 0) {
         print_error("%s", got.err);
     }
@@ -181,13 +183,11 @@ static void check_failure(const result *got, const char *subject, const char *ca
 /* One line that names subject and cause, nothing on standard output, no file left behind. */
 static void fail_with(const char *subject, const char *cause, const char *first, ...)
 {
-    const char *arguments[MAX_ARGUMENTS + 1] = {first};
+    const size_t before = count_entries(0);
     va_list list;
     va_start(list, first);
-    collect(list, arguments + 1);
+    result got = run_va(first, list);
     va_end(list);
-    const size_t before = count_entries(0);
-    result got = run_list(arguments, NULL, NULL);
     check_failure(&got, subject, cause);
     assert_int_equal(count_entries(0), before);
     release(&got);
@@ -195,12 +195,10 @@ static void fail_with(const char *subject, const char *cause, const char *first,
 
 static void misuse(const char *cause, const char *first, ...)
 {
-    const char *arguments[MAX_ARGUMENTS + 1] = {first};
     va_list list;
     va_start(list, first);
-    collect(list, arguments + 1);
+    result got = run_va(first, list);
     va_end(list);
-    result got = run_list(arguments, NULL, NULL);
     if (got.code != 2 || strstr(got.err, cause) == NULL) {
         print_error("wanted '%s', got %d and '%s'\n", cause, got.code, got.err);
     }
