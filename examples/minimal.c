@@ -7,8 +7,7 @@
 enum { N_TOKENS = 96, DIM = 64, BUDGET = 12 };
 
 /* Stands in for a vision encoder: six flat regions of an image with a little texture each. */
-static void encode(float tokens[N_TOKENS][DIM])
-{
+static void encode(float tokens[N_TOKENS][DIM]) {
     for (int i = 0; i < N_TOKENS; i++) {
         for (int c = 0; c < DIM; c++) {
             const float region = sinf(0.7f * (float)((i / 16 + 1) * (c + 1)));
@@ -18,8 +17,7 @@ static void encode(float tokens[N_TOKENS][DIM])
     }
 }
 
-int main(void)
-{
+int main(void) {
     static float tokens[N_TOKENS][DIM];
     static float kept_tokens[BUDGET][DIM];
     int32_t kept[BUDGET];

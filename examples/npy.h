@@ -56,8 +56,7 @@ typedef struct npy_cursor_ {
     const char *end;
 } npy_cursor_;
 
-static inline int npy_fail_(npy_error_ error, const char *format, ...)
-{
+static inline int npy_fail_(npy_error_ error, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     if (error.n_bytes > 0) {
@@ -67,8 +66,7 @@ static inline int npy_fail_(npy_error_ error, const char *format, ...)
     return -1;
 }
 
-static inline int npy_host_is_little_endian_(void)
-{
+static inline int npy_host_is_little_endian_(void) {
     const uint16_t one = 1;
     unsigned char first;
     memcpy(&first, &one, 1);
@@ -78,16 +76,14 @@ static inline int npy_host_is_little_endian_(void)
 /* ---- the header: a Python dict literal ---------------------------------------------------- */
 
 /* The next character after blanks, 0 at the end. */
-static inline char npy_peek_(npy_cursor_ *cursor)
-{
+static inline char npy_peek_(npy_cursor_ *cursor) {
     while (cursor->at < cursor->end && (*cursor->at == ' ' || *cursor->at == '\n')) {
         cursor->at++;
     }
     return cursor->at < cursor->end ? *cursor->at : '\0';
 }
 
-static inline int npy_take_(npy_cursor_ *cursor, char c)
-{
+static inline int npy_take_(npy_cursor_ *cursor, char c) {
     if (npy_peek_(cursor) != c || cursor->at == cursor->end) {
         return 0;
     }
@@ -95,8 +91,7 @@ static inline int npy_take_(npy_cursor_ *cursor, char c)
     return 1;
 }
 
-static inline int npy_take_word_(npy_cursor_ *cursor, const char *word)
-{
+static inline int npy_take_word_(npy_cursor_ *cursor, const char *word) {
     const size_t length = strlen(word);
     if ((size_t)(cursor->end - cursor->at) < length || memcmp(cursor->at, word, length) != 0) {
         return 0;
@@ -106,8 +101,7 @@ static inline int npy_take_word_(npy_cursor_ *cursor, const char *word)
 }
 
 /* A quoted string without escapes, cut to what text holds. */
-static inline int npy_take_string_(npy_cursor_ *cursor, char *text, size_t text_bytes)
-{
+static inline int npy_take_string_(npy_cursor_ *cursor, char *text, size_t text_bytes) {
     const char quote = npy_peek_(cursor);
     size_t length = 0;
     if (quote != '\'' && quote != '"') {
@@ -124,8 +118,7 @@ static inline int npy_take_string_(npy_cursor_ *cursor, char *text, size_t text_
     return npy_take_(cursor, quote);
 }
 
-static inline int npy_take_size_(npy_cursor_ *cursor, size_t *value, npy_error_ error)
-{
+static inline int npy_take_size_(npy_cursor_ *cursor, size_t *value, npy_error_ error) {
     const char *const begin = cursor->at;
     *value = 0;
     for (; cursor->at < cursor->end && *cursor->at >= '0' && *cursor->at <= '9'; cursor->at++) {
@@ -138,8 +131,7 @@ static inline int npy_take_size_(npy_cursor_ *cursor, size_t *value, npy_error_ 
     return cursor->at > begin ? 0 : npy_fail_(error, "malformed .npy header: bad shape");
 }
 
-static inline int npy_take_shape_(npy_cursor_ *cursor, npy_header_ *header, npy_error_ error)
-{
+static inline int npy_take_shape_(npy_cursor_ *cursor, npy_header_ *header, npy_error_ error) {
     header->n_dims = 0;
     if (!npy_take_(cursor, '(')) {
         return npy_fail_(error, "malformed .npy header: the shape is not a tuple");
@@ -163,8 +155,7 @@ static inline int npy_take_shape_(npy_cursor_ *cursor, npy_header_ *header, npy_
     return 0;
 }
 
-static inline int npy_take_descr_(npy_cursor_ *cursor, npy_header_ *header, npy_error_ error)
-{
+static inline int npy_take_descr_(npy_cursor_ *cursor, npy_header_ *header, npy_error_ error) {
     if (npy_take_(cursor, '[')) {
         return npy_fail_(error, "structured dtypes are not supported");
     }
@@ -175,8 +166,7 @@ static inline int npy_take_descr_(npy_cursor_ *cursor, npy_header_ *header, npy_
     return 0;
 }
 
-static inline int npy_take_order_(npy_cursor_ *cursor, npy_header_ *header, npy_error_ error)
-{
+static inline int npy_take_order_(npy_cursor_ *cursor, npy_header_ *header, npy_error_ error) {
     npy_peek_(cursor); /* a word cannot start with blanks */
     header->fortran_order = npy_take_word_(cursor, "True");
     if (!header->fortran_order && !npy_take_word_(cursor, "False")) {
@@ -186,8 +176,7 @@ static inline int npy_take_order_(npy_cursor_ *cursor, npy_header_ *header, npy_
     return 0;
 }
 
-static inline int npy_take_entry_(npy_cursor_ *cursor, npy_header_ *header, npy_error_ error)
-{
+static inline int npy_take_entry_(npy_cursor_ *cursor, npy_header_ *header, npy_error_ error) {
     char key[16];
     if (!npy_take_string_(cursor, key, sizeof key) || !npy_take_(cursor, ':')) {
         return npy_fail_(error, "malformed .npy header: it is not a dictionary");
@@ -205,8 +194,7 @@ static inline int npy_take_entry_(npy_cursor_ *cursor, npy_header_ *header, npy_
 }
 
 static inline int npy_parse_header_(
-    const char *text, size_t length, npy_header_ *header, npy_error_ error)
-{
+    const char *text, size_t length, npy_header_ *header, npy_error_ error) {
     npy_cursor_ cursor = {text, text + length};
     memset(header, 0, sizeof *header);
     if (!npy_take_(&cursor, '{')) {
@@ -235,8 +223,7 @@ static inline int npy_parse_header_(
 
 /* ---- loading ------------------------------------------------------------------------------ */
 
-static inline int npy_accept_dtype_(const char *descr, npy_array *out, npy_error_ error)
-{
+static inline int npy_accept_dtype_(const char *descr, npy_array *out, npy_error_ error) {
     if (strcmp(descr, "<f2") != 0 && strcmp(descr, "<f4") != 0 && strcmp(descr, "<i4") != 0) {
         return npy_fail_(
             error, "dtype '%s' is not supported: save little-endian float16 or float32", descr);
@@ -246,8 +233,7 @@ static inline int npy_accept_dtype_(const char *descr, npy_array *out, npy_error
     return 0;
 }
 
-static inline int npy_accept_header_(const npy_header_ *header, npy_array *out, npy_error_ error)
-{
+static inline int npy_accept_header_(const npy_header_ *header, npy_array *out, npy_error_ error) {
     if (npy_accept_dtype_(header->descr, out, error) != 0) {
         return -1;
     }
@@ -271,8 +257,7 @@ static inline int npy_accept_header_(const npy_header_ *header, npy_array *out, 
 
 /* Reads magic, version and header length, all of which tell where the data starts. */
 static inline int npy_read_prefix_(
-    FILE *file, size_t file_bytes, size_t *prefix_bytes, size_t *header_bytes, npy_error_ error)
-{
+    FILE *file, size_t file_bytes, size_t *prefix_bytes, size_t *header_bytes, npy_error_ error) {
     unsigned char prefix[12] = {0};
     if (file_bytes == 0) {
         return npy_fail_(error, "the file is empty");
@@ -298,8 +283,7 @@ static inline int npy_read_prefix_(
 }
 
 static inline int npy_read_header_(
-    FILE *file, size_t header_bytes, npy_array *out, npy_error_ error)
-{
+    FILE *file, size_t header_bytes, npy_array *out, npy_error_ error) {
     char *const text = (char *)malloc(header_bytes + 1);
     if (text == NULL) {
         return npy_fail_(error, "out of memory");
@@ -315,8 +299,7 @@ static inline int npy_read_header_(
 }
 
 static inline int npy_read_data_(
-    FILE *file, size_t available_bytes, npy_array *out, npy_error_ error)
-{
+    FILE *file, size_t available_bytes, npy_array *out, npy_error_ error) {
     const size_t data_bytes = out->n_items * out->item_bytes;
     if (data_bytes > available_bytes) {
         return npy_fail_(error, "truncated: the shape needs %zu bytes of data, the file has %zu",
@@ -335,8 +318,7 @@ static inline int npy_read_data_(
     return 0;
 }
 
-static inline int npy_read_(FILE *file, size_t file_bytes, npy_array *out, npy_error_ error)
-{
+static inline int npy_read_(FILE *file, size_t file_bytes, npy_array *out, npy_error_ error) {
     size_t prefix_bytes = 0, header_bytes = 0;
     if (npy_read_prefix_(file, file_bytes, &prefix_bytes, &header_bytes, error) != 0 ||
         npy_read_header_(file, header_bytes, out, error) != 0) {
@@ -345,15 +327,13 @@ static inline int npy_read_(FILE *file, size_t file_bytes, npy_array *out, npy_e
     return npy_read_data_(file, file_bytes - prefix_bytes - header_bytes, out, error);
 }
 
-static inline void npy_free(npy_array *array)
-{
+static inline void npy_free(npy_array *array) {
     free(array->data);
     memset(array, 0, sizeof *array);
 }
 
 /* Loads path. 0, or -1 with the cause (without the file's name) in error and *out empty. */
-static inline int npy_load(const char *path, npy_array *out, char *error, size_t error_bytes)
-{
+static inline int npy_load(const char *path, npy_array *out, char *error, size_t error_bytes) {
     const npy_error_ cause = {error, error_bytes};
     memset(out, 0, sizeof *out);
     if (!npy_host_is_little_endian_()) {
@@ -378,8 +358,7 @@ static inline int npy_load(const char *path, npy_array *out, char *error, size_t
     return status;
 }
 
-static inline float npy_half_to_float_(uint16_t half)
-{
+static inline float npy_half_to_float_(uint16_t half) {
     const int exponent = half >> 10 & 31;
     const int fraction = half & 1023;
     const float magnitude = exponent == 31  ? (fraction ? NAN : INFINITY)
@@ -389,8 +368,7 @@ static inline float npy_half_to_float_(uint16_t half)
 }
 
 /* Item i of a float16 or float32 array. */
-static inline float npy_float_at(const npy_array *array, size_t i)
-{
+static inline float npy_float_at(const npy_array *array, size_t i) {
     uint16_t half;
     float value;
     if (array->item_bytes == sizeof half) {
@@ -409,8 +387,7 @@ typedef struct npy_staged {
 } npy_staged;
 
 /* Takes the file back, if there is one. */
-static inline void npy_discard(npy_staged *staged)
-{
+static inline void npy_discard(npy_staged *staged) {
     if (staged->temporary != NULL) {
         unlink(staged->temporary);
     }
@@ -420,8 +397,7 @@ static inline void npy_discard(npy_staged *staged)
 }
 
 /* Puts it in its place, at once and whole. 0, or -1 with the cause in error and the old file kept. */
-static inline int npy_commit(npy_staged *staged, char *error, size_t error_bytes)
-{
+static inline int npy_commit(npy_staged *staged, char *error, size_t error_bytes) {
     const npy_error_ cause = {error, error_bytes};
     if (rename(staged->temporary, staged->target) != 0) {
         npy_fail_(cause, "%s", strerror(errno));
@@ -436,8 +412,7 @@ static inline int npy_commit(npy_staged *staged, char *error, size_t error_bytes
 
 /* What path names, links followed, on the heap; NULL with the cause in error if it is something that
  * a file must not take the place of. *mode: what it has, or 0 if there is nothing yet. */
-static inline char *npy_target_(const char *path, mode_t *mode, npy_error_ cause)
-{
+static inline char *npy_target_(const char *path, mode_t *mode, npy_error_ cause) {
     struct stat old;
     *mode = 0;
     if (lstat(path, &old) != 0) {
@@ -458,8 +433,7 @@ static inline char *npy_target_(const char *path, mode_t *mode, npy_error_ cause
 /* Writes head and body beside path, or beside the file that it links to. 0, or -1 with the cause in
  * error and nothing left behind. */
 static inline int npy_stage(const char *path, const void *head, size_t head_bytes, const void *body,
-    size_t body_bytes, npy_staged *out, char *error, size_t error_bytes)
-{
+    size_t body_bytes, npy_staged *out, char *error, size_t error_bytes) {
     const npy_error_ cause = {error, error_bytes};
     mode_t mode;
     npy_fail_(cause, "out of memory");
@@ -498,8 +472,7 @@ static inline int npy_stage(const char *path, const void *head, size_t head_byte
 
 /* Stages data, C order, as descr ("<f2", "<f4" or "<i4"), n_dims 0 to NPY_MAX_DIMS, for path. */
 static inline int npy_stage_array(const char *path, const char *descr, int n_dims,
-    const size_t *shape, const void *data, npy_staged *out, char *error, size_t error_bytes)
-{
+    const size_t *shape, const void *data, npy_staged *out, char *error, size_t error_bytes) {
     const npy_error_ cause = {error, error_bytes};
     char head[256] = "\x93NUMPY\x01";
     char tuple[128] = "";
@@ -531,8 +504,7 @@ static inline int npy_stage_array(const char *path, const char *descr, int n_dim
 
 /* Saves it. 0, or -1 with the cause in error; path is then what it was. */
 static inline int npy_save(const char *path, const char *descr, int n_dims, const size_t *shape,
-    const void *data, char *error, size_t error_bytes)
-{
+    const void *data, char *error, size_t error_bytes) {
     npy_staged staged = {NULL, NULL};
     const int status =
         npy_stage_array(path, descr, n_dims, shape, data, &staged, error, error_bytes);

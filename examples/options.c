@@ -109,20 +109,17 @@ static const option_rule rules[N_OPTIONS] = {
     [OPTION_VERSION] = {"--version", VALUE_NONE, IN_ANY | IN_INFO, 0, 0, NULL},
 };
 
-const char *options_name(option which)
-{
+const char *options_name(option which) {
     return rules[which].name;
 }
 
-const char *options_choice(option which, size_t number)
-{
+const char *options_choice(option which, size_t number) {
     return rules[which].choices[number];
 }
 
 /* ---- errors ------------------------------------------------------------------------------- */
 
-int report(const char *subject, const char *format, ...)
-{
+int report(const char *subject, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     fprintf(stderr, "prunesid: %s: ", subject);
@@ -132,8 +129,7 @@ int report(const char *subject, const char *format, ...)
     return EXIT_BAD_INPUT;
 }
 
-static int usage_error(const char *format, ...)
-{
+static int usage_error(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     fputs("prunesid: ", stderr);
@@ -145,15 +141,13 @@ static int usage_error(const char *format, ...)
 
 /* ---- values ------------------------------------------------------------------------------- */
 
-static int is_digit(char c)
-{
+static int is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
 /* Decimal digits after an optional sign. Too large a number is a number all the same: it saturates
  * and fails its range check. */
-static int scan_integer(const char *text, int *negative, uint64_t *magnitude, int *overflow)
-{
+static int scan_integer(const char *text, int *negative, uint64_t *magnitude, int *overflow) {
     const char *const digits = text + (*text == '-' || *text == '+');
     if (!is_digit(*digits)) {
         return 0;
@@ -167,8 +161,7 @@ static int scan_integer(const char *text, int *negative, uint64_t *magnitude, in
     return *end == '\0';
 }
 
-static int scan_count(const option_rule *rule, const char *text, option_value *value)
-{
+static int scan_count(const option_rule *rule, const char *text, option_value *value) {
     int negative = 0, overflow = 0;
     uint64_t magnitude = 0;
     if (!scan_integer(text, &negative, &magnitude, &overflow)) {
@@ -181,8 +174,7 @@ static int scan_count(const option_rule *rule, const char *text, option_value *v
     return EXIT_OK;
 }
 
-static int scan_seed(const option_rule *rule, const char *text, option_value *value)
-{
+static int scan_seed(const option_rule *rule, const char *text, option_value *value) {
     int negative = 0, overflow = 0;
     if (!scan_integer(text, &negative, &value->seed, &overflow)) {
         return usage_error("%s: '%s' is not a whole number", rule->name, text);
@@ -193,8 +185,7 @@ static int scan_seed(const option_rule *rule, const char *text, option_value *va
     return EXIT_OK;
 }
 
-static int scan_real(const option_rule *rule, const char *text, option_value *value)
-{
+static int scan_real(const option_rule *rule, const char *text, option_value *value) {
     char *end;
     value->real = strtod(text, &end);
     if (end == text || *end != '\0' || strchr(" \t\n\v\f\r", *text) != NULL) {
@@ -206,8 +197,7 @@ static int scan_real(const option_rule *rule, const char *text, option_value *va
     return EXIT_OK;
 }
 
-static int scan_choice(const option_rule *rule, const char *text, option_value *value)
-{
+static int scan_choice(const option_rule *rule, const char *text, option_value *value) {
     for (size_t i = 0; rule->choices[i] != NULL; i++) {
         if (strcmp(text, rule->choices[i]) == 0) {
             value->number = i;
@@ -217,8 +207,7 @@ static int scan_choice(const option_rule *rule, const char *text, option_value *
     return usage_error("%s: unknown choice '%s'", rule->name, text);
 }
 
-static int scan_grid(const option_rule *rule, const char *text, option_value *value)
-{
+static int scan_grid(const option_rule *rule, const char *text, option_value *value) {
     unsigned long long side[2];
     const char *at = text;
     for (int i = 0; i < 2; i++) {
@@ -237,8 +226,7 @@ static int scan_grid(const option_rule *rule, const char *text, option_value *va
     return EXIT_OK;
 }
 
-static int scan_value(const option_rule *rule, option_value *value)
-{
+static int scan_value(const option_rule *rule, option_value *value) {
     switch (rule->kind) {
     case VALUE_COUNT:
         return scan_count(rule, value->text, value);
@@ -260,8 +248,7 @@ static int scan_value(const option_rule *rule, option_value *value)
 /* ---- arguments ---------------------------------------------------------------------------- */
 
 /* The option that argument names, as "--name" or "--name=value"; N_OPTIONS if none. */
-static option find_option(const char *argument)
-{
+static option find_option(const char *argument) {
     const size_t length = strcspn(argument, "=");
     for (int i = 0; i < N_OPTIONS; i++) {
         if (strlen(rules[i].name) == length && strncmp(argument, rules[i].name, length) == 0) {
@@ -271,8 +258,7 @@ static option find_option(const char *argument)
     return N_OPTIONS;
 }
 
-static int check_place(const option_rule *rule, command place)
-{
+static int check_place(const option_rule *rule, command place) {
     const int commands = rule->commands;
     if (commands & (1 << place)) {
         return EXIT_OK;
@@ -284,8 +270,7 @@ static int check_place(const option_rule *rule, command place)
 }
 
 /* Takes the option at argv[*at], and its value; *at moves behind it. */
-static int take_option(int argc, char **argv, int *at, options *out)
-{
+static int take_option(int argc, char **argv, int *at, options *out) {
     const char *const argument = argv[(*at)++];
     const option which = find_option(argument);
     if (which == N_OPTIONS) {
@@ -312,8 +297,7 @@ static int take_option(int argc, char **argv, int *at, options *out)
 }
 
 /* Splits argv into options and files. Files move to the front of argv, in their order. */
-static int take_arguments(int argc, char **argv, options *out)
-{
+static int take_arguments(int argc, char **argv, options *out) {
     int only_files = 0;
     for (int at = 0; at < argc;) {
         if (!only_files && strcmp(argv[at], "--") == 0) {
@@ -331,8 +315,7 @@ static int take_arguments(int argc, char **argv, options *out)
     return EXIT_OK;
 }
 
-static int check_files(const options *given)
-{
+static int check_files(const options *given) {
     if (given->n_files == 0) {
         return usage_error("%s needs a file of tokens", command_names[given->command]);
     }
@@ -345,8 +328,7 @@ static int check_files(const options *given)
 
 const option options_outputs[N_OUTPUTS] = {OPTION_INDICES, OPTION_TOKENS, OPTION_OUTPUT};
 
-static int check_outputs(const options *given)
-{
+static int check_outputs(const options *given) {
     const option *const outputs = options_outputs;
     for (size_t i = 0; i < N_OUTPUTS; i++) {
         if (given->of[outputs[i]].text != NULL && strcmp(given->of[outputs[i]].text, "-") == 0) {
@@ -365,8 +347,7 @@ static int check_outputs(const options *given)
     return EXIT_OK;
 }
 
-static int check_together(const options *given)
-{
+static int check_together(const options *given) {
     const option_value *const of = given->of;
     for (int i = 0; i < N_OPTIONS; i++) {
         if ((rules[i].required & (1 << given->command)) && !of[i].given) {
@@ -381,8 +362,7 @@ static int check_together(const options *given)
 }
 
 /* After the checks above: what is wrong with the line as a whole wins over one bad value. */
-static int check_values(options *given)
-{
+static int check_values(options *given) {
     for (int i = 0; i < N_OPTIONS; i++) {
         const int status = given->of[i].given ? scan_value(&rules[i], &given->of[i]) : EXIT_OK;
         if (status != EXIT_OK) {
@@ -393,8 +373,7 @@ static int check_values(options *given)
 }
 
 /* --help and --version stand alone as well as behind a command. */
-static int take_command(const char *argument, options *out)
-{
+static int take_command(const char *argument, options *out) {
     const option alone = find_option(argument);
     if (alone == OPTION_HELP || alone == OPTION_VERSION) {
         out->of[alone].given = 1;
@@ -409,13 +388,11 @@ static int take_command(const char *argument, options *out)
     return usage_error("unknown command '%s'", argument);
 }
 
-static int wants_text(const options *given)
-{
+static int wants_text(const options *given) {
     return given->of[OPTION_HELP].given || given->of[OPTION_VERSION].given;
 }
 
-int options_parse(int argc, char **argv, options *out)
-{
+int options_parse(int argc, char **argv, options *out) {
     memset(out, 0, sizeof *out);
     if (argc < 2) {
         return usage_error("no command");

@@ -63,8 +63,7 @@ typedef struct photo {
     int width, height;
 } photo;
 
-static int fail(char *error, size_t error_bytes, const char *format, ...)
-{
+static int fail(char *error, size_t error_bytes, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(error, error_bytes, format, arguments);
@@ -74,14 +73,12 @@ static int fail(char *error, size_t error_bytes, const char *format, ...)
 
 /* ---- colours ------------------------------------------------------------------------------ */
 
-static unsigned char to_byte(double value)
-{
+static unsigned char to_byte(double value) {
     return (unsigned char)(value <= 0 ? 0 : value >= 1 ? 255 : value * 255 + 0.5);
 }
 
 /* The red channel of a hue in turns; green and blue are the same a third of a turn on each. */
-static double hue_channel(double turns)
-{
+static double hue_channel(double turns) {
     const double six = 6 * (turns - floor(turns));
     const double ramp = fabs(six - 3) - 1;
     return ramp < 0 ? 0 : ramp > 1 ? 1 : ramp;
@@ -89,8 +86,7 @@ static double hue_channel(double turns)
 
 /* The golden angle keeps neighbours in the list, and any first few, far apart in hue; lightness
  * tells apart those that come back near to an earlier hue. */
-static colour group_colour(int32_t group)
-{
+static colour group_colour(int32_t group) {
     static const double lightness[3] = {0.60, 0.74, 0.46};
     if (group < 0) {
         return bright;
@@ -111,8 +107,7 @@ static colour group_colour(int32_t group)
 }
 
 /* A dropped patch: darker and nearly grey, but the scene can still be made out. */
-static colour dimmed(colour from)
-{
+static colour dimmed(colour from) {
     const double grey = (0.299 * from.red + 0.587 * from.green + 0.114 * from.blue) / 255;
     const colour result = {to_byte(0.35 * grey + 0.10 * from.red / 255 + 0.03),
         to_byte(0.35 * grey + 0.10 * from.green / 255 + 0.03),
@@ -122,8 +117,7 @@ static colour dimmed(colour from)
 
 /* ---- shapes and text ---------------------------------------------------------------------- */
 
-static void fill(canvas *on, size_t x, size_t y, size_t width, size_t height, colour with)
-{
+static void fill(canvas *on, size_t x, size_t y, size_t width, size_t height, colour with) {
     if (on->pixels == NULL) {
         return;
     }
@@ -135,8 +129,7 @@ static void fill(canvas *on, size_t x, size_t y, size_t width, size_t height, co
 }
 
 static void frame(
-    canvas *on, size_t x, size_t y, size_t width, size_t height, size_t thickness, colour with)
-{
+    canvas *on, size_t x, size_t y, size_t width, size_t height, size_t thickness, colour with) {
     fill(on, x, y, width, thickness, with);
     fill(on, x, y + height - thickness, width, thickness, with);
     fill(on, x, y, thickness, height, with);
@@ -144,21 +137,18 @@ static void frame(
 }
 
 /* stb_easy_font takes its text as char * but does not write to it. */
-static char *copy_text(const char *text, char copy[TEXT_BYTES])
-{
+static char *copy_text(const char *text, char copy[TEXT_BYTES]) {
     snprintf(copy, TEXT_BYTES, "%s", text);
     return copy;
 }
 
-static size_t text_width(const char *text, size_t scale)
-{
+static size_t text_width(const char *text, size_t scale) {
     char copy[TEXT_BYTES];
     return scale * (size_t)stb_easy_font_width(copy_text(text, copy));
 }
 
 /* The font is made of upright rectangles: four vertices of x, y, z and a colour each. */
-static void draw_text(canvas *on, size_t x, size_t y, const char *text, size_t scale, colour with)
-{
+static void draw_text(canvas *on, size_t x, size_t y, const char *text, size_t scale, colour with) {
     enum { VERTEX_FLOATS = 4, QUAD_FLOATS = 4 * VERTEX_FLOATS };
     char copy[TEXT_BYTES];
     float quads[TEXT_BYTES * QUAD_FLOATS * 12]; /* a character has at most 12 */
@@ -173,8 +163,7 @@ static void draw_text(canvas *on, size_t x, size_t y, const char *text, size_t s
 
 /* ---- the photo ---------------------------------------------------------------------------- */
 
-static int load_photo(const char *path, photo *out, char *error, size_t error_bytes)
-{
+static int load_photo(const char *path, photo *out, char *error, size_t error_bytes) {
     struct stat what;
     int n_channels = 0;
     if (stat(path, &what) == 0 && !S_ISREG(what.st_mode)) {
@@ -192,8 +181,7 @@ static int load_photo(const char *path, photo *out, char *error, size_t error_by
 }
 
 /* Averages blocks of 2 x 2 in place: what bilinear sampling alone would skip over. */
-static void halve(photo *of)
-{
+static void halve(photo *of) {
     const size_t width = (size_t)of->width / 2, height = (size_t)of->height / 2;
     const size_t stride = (size_t)of->width * 3;
     for (size_t y = 0; y < height; y++) {
@@ -209,8 +197,7 @@ static void halve(photo *of)
 }
 
 /* Where a pixel of the picture falls between two of the photo, pixel centres aligned. */
-static int sample(size_t at, size_t n_out, int n_in, double *part)
-{
+static int sample(size_t at, size_t n_out, int n_in, double *part) {
     const double place = ((double)at + 0.5) * n_in / (double)n_out - 0.5;
     const double inside = place < 0 ? 0 : place > n_in - 1 ? n_in - 1 : place;
     const int first = inside >= n_in - 1 && n_in > 1 ? n_in - 2 : (int)inside;
@@ -218,16 +205,14 @@ static int sample(size_t at, size_t n_out, int n_in, double *part)
     return first;
 }
 
-static double photo_channel(const photo *of, int x, int y, int channel)
-{
+static double photo_channel(const photo *of, int x, int y, int channel) {
     const int inside = x < of->width ? x : of->width - 1;
     const int row = y < of->height ? y : of->height - 1;
     return of->rgb[((size_t)row * (size_t)of->width + (size_t)inside) * 3 + (size_t)channel] /
            255.0;
 }
 
-static void draw_photo(canvas *on, const photo *from, size_t width, size_t height)
-{
+static void draw_photo(canvas *on, const photo *from, size_t width, size_t height) {
     for (size_t y = 0; y < height; y++) {
         double down, right;
         const int row = sample(y, height, from->height, &down);
@@ -254,15 +239,13 @@ typedef struct layout {
     size_t width, height;           /* of the patches together */
 } layout;
 
-static size_t between(double value, size_t least, size_t most)
-{
+static size_t between(double value, size_t least, size_t most) {
     return value < (double)least ? least : value > (double)most ? most : (size_t)(value + 0.5);
 }
 
 /* Whole pixels a patch, so that every patch looks the same; the photo's shape as near as that
  * allows. */
-static int choose_layout(const plot_request *request, const photo *of, layout *out)
-{
+static int choose_layout(const plot_request *request, const photo *of, layout *out) {
     const double rows = (double)request->n_rows, columns = (double)request->n_columns;
     const double photo_width = of->width, photo_height = of->height;
     const double shape = (photo_height / rows) / (photo_width / columns); /* of a patch */
@@ -281,8 +264,7 @@ static int choose_layout(const plot_request *request, const photo *of, layout *o
     return 0;
 }
 
-static void draw_patches(canvas *on, const plot_request *request, const layout *by)
-{
+static void draw_patches(canvas *on, const plot_request *request, const layout *by) {
     const size_t smaller = by->cell_width < by->cell_height ? by->cell_width : by->cell_height;
     const size_t thickness = smaller / 12 + 1;
     size_t next = 0;
@@ -305,8 +287,7 @@ static void draw_patches(canvas *on, const plot_request *request, const layout *
 
 /* ---- the legend --------------------------------------------------------------------------- */
 
-static void start_line(pen *at)
-{
+static void start_line(pen *at) {
     if (at->x > MARGIN) {
         at->x = MARGIN;
         at->y += LINE;
@@ -314,8 +295,7 @@ static void start_line(pen *at)
 }
 
 /* A text, on the next line if this one is full. */
-static void put_text(pen *at, const char *text, size_t scale, colour with)
-{
+static void put_text(pen *at, const char *text, size_t scale, colour with) {
     const size_t width = text_width(text, scale);
     if (at->x + width + MARGIN > at->on->width) {
         start_line(at);
@@ -324,8 +304,7 @@ static void put_text(pen *at, const char *text, size_t scale, colour with)
     at->x += width + GAP;
 }
 
-static void put_group(pen *at, int32_t group, size_t n_kept)
-{
+static void put_group(pen *at, int32_t group, size_t n_kept) {
     char text[TEXT_BYTES];
     if (at->x + SWATCH_COLUMN > at->on->width) {
         start_line(at);
@@ -337,8 +316,7 @@ static void put_group(pen *at, int32_t group, size_t n_kept)
     at->x += SWATCH_COLUMN;
 }
 
-static void put_groups(pen *at, const plot_request *request)
-{
+static void put_groups(pen *at, const plot_request *request) {
     char text[TEXT_BYTES];
     for (size_t k = 0; k < request->n_groups && k < MAX_SWATCHES; k++) {
         size_t n_kept = 0;
@@ -354,8 +332,7 @@ static void put_groups(pen *at, const plot_request *request)
 }
 
 /* Returns the row below the legend. */
-static size_t draw_legend(canvas *on, const plot_request *request, size_t top)
-{
+static size_t draw_legend(canvas *on, const plot_request *request, size_t top) {
     pen at = {on, MARGIN, top + MARGIN};
     put_text(&at, request->title, TITLE_SCALE, bright);
     start_line(&at);
@@ -376,8 +353,7 @@ static size_t draw_legend(canvas *on, const plot_request *request, size_t top)
 
 /* ---- the file ----------------------------------------------------------------------------- */
 
-static void append(void *context, void *bytes, int n_bytes)
-{
+static void append(void *context, void *bytes, int n_bytes) {
     plot_png *const png = (plot_png *)context;
     unsigned char *const grown =
         (unsigned char *)realloc(png->bytes, png->n_bytes + (size_t)n_bytes);
@@ -388,8 +364,7 @@ static void append(void *context, void *bytes, int n_bytes)
     }
 }
 
-static int encode(const canvas *of, plot_png *out)
-{
+static int encode(const canvas *of, plot_png *out) {
     return stbi_write_png_to_func(append, out, (int)of->width, (int)of->height, 3, of->pixels,
                (int)(of->width * sizeof(colour))) != 0 &&
                    out->n_bytes > 0
@@ -397,8 +372,7 @@ static int encode(const canvas *of, plot_png *out)
                : -1;
 }
 
-static int draw_all(const plot_request *request, photo *of, const layout *by, plot_png *out)
-{
+static int draw_all(const plot_request *request, photo *of, const layout *by, plot_png *out) {
     canvas on = {NULL, by->width > MIN_WIDTH ? by->width : MIN_WIDTH, 0};
     on.height = draw_legend(&on, request, by->height);
     on.pixels = (colour *)malloc(on.width * on.height * sizeof *on.pixels);
@@ -417,9 +391,8 @@ static int draw_all(const plot_request *request, photo *of, const layout *by, pl
     return status;
 }
 
-int plot_draw(
-    const plot_request *request, plot_png *out, int *blames_photo, char *error, size_t error_bytes)
-{
+int plot_draw(const plot_request *request, plot_png *out, int *blames_photo, char *error,
+    size_t error_bytes) {
     photo from = {NULL, 0, 0};
     layout by = {0, 0, 0, 0};
     int status = load_photo(request->photo, &from, error, error_bytes);

@@ -44,8 +44,7 @@ typedef struct selection {
 /* ---- memory ------------------------------------------------------------------------------- */
 
 /* Zeroed memory; a command-line tool has nothing better to do without it than to stop. */
-static void *allocate(size_t n_items, size_t item_bytes)
-{
+static void *allocate(size_t n_items, size_t item_bytes) {
     void *const memory = calloc(n_items > 0 ? n_items : 1, item_bytes);
     if (memory == NULL) {
         exit(
@@ -54,8 +53,7 @@ static void *allocate(size_t n_items, size_t item_bytes)
     return memory;
 }
 
-static void *allocate_workspace(size_t n_bytes)
-{
+static void *allocate_workspace(size_t n_bytes) {
     void *memory = NULL;
     if (posix_memalign(&memory, PRUNESID_ALIGNMENT, n_bytes > 0 ? n_bytes : 1) != 0) {
         exit(report("memory", "a workspace of %zu bytes could not be allocated", n_bytes));
@@ -65,13 +63,11 @@ static void *allocate_workspace(size_t n_bytes)
 
 /* ---- input files -------------------------------------------------------------------------- */
 
-static prunesid_dtype dtype_of(const npy_array *array)
-{
+static prunesid_dtype dtype_of(const npy_array *array) {
     return array->item_bytes == 2 ? PRUNESID_F16 : PRUNESID_F32;
 }
 
-static const char *shape_text(const size_t *shape, int n_dims, char text[CAUSE_BYTES])
-{
+static const char *shape_text(const size_t *shape, int n_dims, char text[CAUSE_BYTES]) {
     size_t length = (size_t)snprintf(text, CAUSE_BYTES, "[");
     for (int i = 0; i < n_dims; i++) {
         length += (size_t)snprintf(
@@ -81,8 +77,7 @@ static const char *shape_text(const size_t *shape, int n_dims, char text[CAUSE_B
     return text;
 }
 
-static int load_floats(const char *path, npy_array *array)
-{
+static int load_floats(const char *path, npy_array *array) {
     char cause[CAUSE_BYTES];
     if (npy_load(path, array, cause, sizeof cause) != 0) {
         return report(path, "%s", cause);
@@ -94,8 +89,7 @@ static int load_floats(const char *path, npy_array *array)
 }
 
 /* Refuses what the library would, but says where in the file it is. */
-static int check_numbers(const char *path, const npy_array *array)
-{
+static int check_numbers(const char *path, const npy_array *array) {
     const size_t dim = array->shape[array->n_dims - 1];
     const size_t n_rows = array->n_items / (dim > 0 ? dim : 1);
     const prunesid_tokens view = prunesid_tokens_view(array->data, dtype_of(array), n_rows, dim);
@@ -118,8 +112,7 @@ static int check_numbers(const char *path, const npy_array *array)
 }
 
 /* Loads [T, d] or [B, T, d], always as [B, T, d]. */
-static int load_tokens(const char *path, int one_image, npy_array *array)
-{
+static int load_tokens(const char *path, int one_image, npy_array *array) {
     char shape[CAUSE_BYTES];
     if (load_floats(path, array) != EXIT_OK) {
         return EXIT_BAD_INPUT;
@@ -142,8 +135,7 @@ static int load_tokens(const char *path, int one_image, npy_array *array)
     return EXIT_OK;
 }
 
-static void list_images(const options *given, inputs *in)
-{
+static void list_images(const options *given, inputs *in) {
     for (size_t f = 0; f < in->n_files; f++) {
         in->n_images += in->files[f].shape[0];
     }
@@ -160,8 +152,7 @@ static void list_images(const options *given, inputs *in)
     }
 }
 
-static float *to_floats(const npy_array *array)
-{
+static float *to_floats(const npy_array *array) {
     float *const values = (float *)allocate(array->n_items, sizeof *values);
     for (size_t i = 0; i < array->n_items; i++) {
         values[i] = npy_float_at(array, i);
@@ -171,8 +162,7 @@ static float *to_floats(const npy_array *array)
 
 /* [T] for one image; a batch has [B, T] and so needs images of one size. */
 static int check_scores_shape(
-    const char *path, const npy_array *array, const inputs *in, command which)
-{
+    const char *path, const npy_array *array, const inputs *in, command which) {
     const size_t wanted[2] = {in->n_images, in->images[0].tokens.n_tokens};
     const int is_list = array->n_dims == 1 && in->n_images == 1;
     const int is_table = array->n_dims == 2 && which == COMMAND_BATCH;
@@ -194,8 +184,7 @@ static int check_scores_shape(
         shape_text(wanted + skipped, 2 - skipped, want));
 }
 
-static int load_scores(const char *path, command which, inputs *in)
-{
+static int load_scores(const char *path, command which, inputs *in) {
     npy_array array;
     int status = load_floats(path, &array);
     if (status == EXIT_OK) {
@@ -214,8 +203,7 @@ static int load_scores(const char *path, command which, inputs *in)
     return status;
 }
 
-static int load_loadings(const char *path, inputs *in)
-{
+static int load_loadings(const char *path, inputs *in) {
     const size_t n_tokens = in->images[0].tokens.n_tokens;
     char shape[CAUSE_BYTES];
     npy_array array;
@@ -236,8 +224,7 @@ static int load_loadings(const char *path, inputs *in)
     return status;
 }
 
-static int load_inputs(const options *given, inputs *in)
-{
+static int load_inputs(const options *given, inputs *in) {
     const option_value *const of = given->of;
     in->n_files = given->n_files;
     in->files = (npy_array *)allocate(in->n_files, sizeof *in->files);
@@ -255,8 +242,7 @@ static int load_inputs(const options *given, inputs *in)
     return of[OPTION_LOADINGS].given ? load_loadings(of[OPTION_LOADINGS].text, in) : EXIT_OK;
 }
 
-static void free_inputs(inputs *in)
-{
+static void free_inputs(inputs *in) {
     for (size_t f = 0; f < in->n_files; f++) {
         npy_free(&in->files[f]);
     }
@@ -268,16 +254,14 @@ static void free_inputs(inputs *in)
 
 /* ---- pruning ------------------------------------------------------------------------------ */
 
-static double milliseconds_now(void)
-{
+static double milliseconds_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return 1e3 * (double)now.tv_sec + 1e-6 * (double)now.tv_nsec;
 }
 
 static prunesid_config make_config(
-    const options *given, const prunesid_tokens *tokens, size_t budget)
-{
+    const options *given, const prunesid_tokens *tokens, size_t budget) {
     const option_value *const of = given->of;
     prunesid_config config = prunesid_config_init(
         (prunesid_preset)of[OPTION_PRESET].number, tokens->n_tokens, tokens->dim, budget);
@@ -289,14 +273,12 @@ static prunesid_config make_config(
     return config;
 }
 
-static size_t reserved_rows(const options *given)
-{
+static size_t reserved_rows(const options *given) {
     const prunesid_tokens none = {0};
     return make_config(given, &none, 1).reserved;
 }
 
-static int information_of(const options *given, const image *of, prunesid_information *out)
-{
+static int information_of(const options *given, const image *of, prunesid_information *out) {
     const prunesid_config config = make_config(given, &of->tokens, reserved_rows(given) + 1);
     const size_t n_bytes = prunesid_workspace_size(&config);
     void *const workspace = allocate_workspace(n_bytes);
@@ -306,8 +288,7 @@ static int information_of(const options *given, const image *of, prunesid_inform
     return status == PRUNESID_OK ? EXIT_OK : report(of->path, "%s", prunesid_status_string(status));
 }
 
-static prunesid_status run_selection(const inputs *in, const image *of, selection *out)
-{
+static prunesid_status run_selection(const inputs *in, const image *of, selection *out) {
     const size_t n_bytes = prunesid_workspace_size(&out->config);
     void *const workspace = allocate_workspace(n_bytes);
     const double start = milliseconds_now();
@@ -324,8 +305,7 @@ static prunesid_status run_selection(const inputs *in, const image *of, selectio
 
 /* Every command prunes every image through here. */
 static int prune(
-    const options *given, const inputs *in, const image *of, size_t budget, selection *out)
-{
+    const options *given, const inputs *in, const image *of, size_t budget, selection *out) {
     out->config = make_config(given, &of->tokens, budget);
     out->config.n_groups = in->n_loadings;
     const size_t n_kept = prunesid_n_kept(&out->config);
@@ -336,8 +316,7 @@ static int prune(
     return status == PRUNESID_OK ? EXIT_OK : report(of->path, "%s", prunesid_status_string(status));
 }
 
-static void free_selection(selection *one)
-{
+static void free_selection(selection *one) {
     free(one->output.indices);
     free(one->output.order);
     free(one->output.group);
@@ -345,20 +324,17 @@ static void free_selection(selection *one)
 
 /* ---- budgets ------------------------------------------------------------------------------ */
 
-static size_t smallest_budget(const options *given)
-{
+static size_t smallest_budget(const options *given) {
     const size_t least = reserved_rows(given) + 1;
     const size_t wanted = given->of[OPTION_MIN].number;
     return wanted > least ? wanted : least;
 }
 
-static size_t largest_budget(const options *given)
-{
+static size_t largest_budget(const options *given) {
     return given->of[OPTION_MAX].given ? given->of[OPTION_MAX].number : INT_MAX;
 }
 
-static int check_budgets(const options *given)
-{
+static int check_budgets(const options *given) {
     const option_value *const of = given->of;
     const size_t reserved = reserved_rows(given);
     if (of[OPTION_KEEP].number <= reserved) {
@@ -378,8 +354,7 @@ static int check_budgets(const options *given)
 
 /* Budgets that share B * N: an image's depends on the others. */
 static prunesid_status share_budget(
-    const options *given, const double *phi, size_t n_images, size_t *budgets)
-{
+    const options *given, const double *phi, size_t n_images, size_t *budgets) {
     size_t *const limits = (size_t *)allocate(2 * n_images, sizeof *limits);
     for (size_t b = 0; b < n_images; b++) {
         limits[b] = smallest_budget(given);
@@ -392,8 +367,7 @@ static prunesid_status share_budget(
 }
 
 static prunesid_status rate_budgets(
-    const options *given, const double *phi, size_t n_images, size_t *budgets)
-{
+    const options *given, const double *phi, size_t n_images, size_t *budgets) {
     prunesid_status status = PRUNESID_OK;
     for (size_t b = 0; b < n_images && status == PRUNESID_OK; b++) {
         status =
@@ -403,8 +377,7 @@ static prunesid_status rate_budgets(
     return status;
 }
 
-static int dynamic_budgets(const options *given, const inputs *in, size_t *budgets)
-{
+static int dynamic_budgets(const options *given, const inputs *in, size_t *budgets) {
     double *const phi = (double *)allocate(in->n_images, sizeof *phi);
     int status = EXIT_OK;
     for (size_t b = 0; b < in->n_images && status == EXIT_OK; b++) {
@@ -424,8 +397,7 @@ static int dynamic_budgets(const options *given, const inputs *in, size_t *budge
     return status;
 }
 
-static int choose_budgets(const options *given, const inputs *in, size_t *budgets)
-{
+static int choose_budgets(const options *given, const inputs *in, size_t *budgets) {
     if (given->of[OPTION_DYNAMIC].given || given->of[OPTION_PHI_REF].given) {
         return dynamic_budgets(given, in, budgets);
     }
@@ -437,8 +409,7 @@ static int choose_budgets(const options *given, const inputs *in, size_t *budget
 
 /* ---- printing ----------------------------------------------------------------------------- */
 
-static void print_list(const char *name, const int32_t *values, size_t n_values)
-{
+static void print_list(const char *name, const int32_t *values, size_t n_values) {
     printf(", \"%s\": [", name);
     for (size_t i = 0; i < n_values; i++) {
         printf(i > 0 ? ", %d" : "%d", (int)values[i]);
@@ -446,21 +417,18 @@ static void print_list(const char *name, const int32_t *values, size_t n_values)
     putchar(']');
 }
 
-static const char *preset_name(const selection *one)
-{
+static const char *preset_name(const selection *one) {
     return options_choice(OPTION_PRESET, one->output.stats.preset);
 }
 
 /* NMS has a threshold only where something was pruned. */
 static const char *tau_text(
-    const selection *one, const char *format, const char *none, char text[CAUSE_BYTES])
-{
+    const selection *one, const char *format, const char *none, char text[CAUSE_BYTES]) {
     snprintf(text, CAUSE_BYTES, format, one->output.stats.tau);
     return one->output.stats.n_groups > 0 ? text : none;
 }
 
-static void print_json(const selection *one)
-{
+static void print_json(const selection *one) {
     const prunesid_output *const output = &one->output;
     const prunesid_stats *const stats = &output->stats;
     char tau[CAUSE_BYTES];
@@ -477,8 +445,7 @@ static void print_json(const selection *one)
     putchar('}');
 }
 
-static void print_summary(const selection *one)
-{
+static void print_summary(const selection *one) {
     const prunesid_output *const output = &one->output;
     const prunesid_stats *const stats = &output->stats;
     char tau[CAUSE_BYTES];
@@ -498,8 +465,7 @@ static void print_summary(const selection *one)
 }
 
 /* A full disk shows only here. */
-static int finish_printing(void)
-{
+static int finish_printing(void) {
     return fflush(stdout) == 0 && !ferror(stdout)
                ? EXIT_OK
                : report("standard output", "%s", strerror(errno));
@@ -508,8 +474,7 @@ static int finish_printing(void)
 /* ---- output files ------------------------------------------------------------------------- */
 
 static int stage_tokens(const char *path, const image *of, const selection *one, npy_staged *out,
-    char cause[CAUSE_BYTES])
-{
+    char cause[CAUSE_BYTES]) {
     const int is_half = of->tokens.dtype == PRUNESID_F16;
     const size_t row_bytes = of->tokens.dim * (is_half ? 2 : 4);
     const size_t shape[2] = {one->output.n_kept, of->tokens.dim};
@@ -526,8 +491,7 @@ static int stage_tokens(const char *path, const image *of, const selection *one,
 
 /* Writes what is asked for beside where it belongs: nothing that was there is touched yet. */
 static int stage_outputs(const options *given, const image *of, const selection *one,
-    const plot_png *png, npy_staged staged[N_OUTPUTS])
-{
+    const plot_png *png, npy_staged staged[N_OUTPUTS]) {
     const prunesid_output *const output = &one->output;
     char cause[CAUSE_BYTES];
     for (size_t i = 0; i < N_OUTPUTS; i++) {
@@ -547,8 +511,7 @@ static int stage_outputs(const options *given, const image *of, const selection 
     return EXIT_OK;
 }
 
-static int commit_outputs(const options *given, npy_staged staged[N_OUTPUTS])
-{
+static int commit_outputs(const options *given, npy_staged staged[N_OUTPUTS]) {
     char cause[CAUSE_BYTES];
     for (size_t i = 0; i < N_OUTPUTS; i++) {
         if (staged[i].temporary != NULL && npy_commit(&staged[i], cause, CAUSE_BYTES) != 0) {
@@ -560,8 +523,7 @@ static int commit_outputs(const options *given, npy_staged staged[N_OUTPUTS])
 
 /* ---- the picture -------------------------------------------------------------------------- */
 
-static int check_grid(const options *given, const image *of)
-{
+static int check_grid(const options *given, const image *of) {
     const size_t *const grid = given->of[OPTION_GRID].grid;
     if (grid[0] > of->tokens.n_tokens || grid[0] * grid[1] != of->tokens.n_tokens) {
         return report(options_name(OPTION_GRID), "%s does not give the %zu tokens of %s",
@@ -570,8 +532,7 @@ static int check_grid(const options *given, const image *of)
     return EXIT_OK;
 }
 
-static int draw(const options *given, const selection *one, plot_png *png)
-{
+static int draw(const options *given, const selection *one, plot_png *png) {
     enum { N_FACTS = 5 };
     const prunesid_stats *const stats = &one->output.stats;
     char title[CAUSE_BYTES], texts[N_FACTS][2 * CAUSE_BYTES];
@@ -609,8 +570,7 @@ static int draw(const options *given, const selection *one, plot_png *png)
 
 /* Files take their place last, when even the printing has succeeded: all of them or none. */
 static int save_and_print(
-    const options *given, const image *of, const selection *one, const plot_png *png)
-{
+    const options *given, const image *of, const selection *one, const plot_png *png) {
     npy_staged staged[N_OUTPUTS] = {{NULL, NULL}};
     int status = stage_outputs(given, of, one, png, staged);
     if (status == EXIT_OK) {
@@ -632,8 +592,7 @@ static int save_and_print(
 }
 
 /* select, and plot: which is select with a picture. */
-static int run_one(const options *given, const inputs *in)
-{
+static int run_one(const options *given, const inputs *in) {
     const image *const only = &in->images[0];
     const int plots = given->command == COMMAND_PLOT;
     selection one = {0};
@@ -653,8 +612,7 @@ static int run_one(const options *given, const inputs *in)
     return status;
 }
 
-static void print_batch_json(const inputs *in, const selection *selections, const size_t *budgets)
-{
+static void print_batch_json(const inputs *in, const selection *selections, const size_t *budgets) {
     printf("{\"budgets\": [");
     for (size_t b = 0; b < in->n_images; b++) {
         printf(b > 0 ? ", %zu" : "%zu", budgets[b]);
@@ -667,16 +625,14 @@ static void print_batch_json(const inputs *in, const selection *selections, cons
     printf("]}\n");
 }
 
-static void print_batch_summary(const inputs *in, const selection *selections)
-{
+static void print_batch_summary(const inputs *in, const selection *selections) {
     for (size_t b = 0; b < in->n_images; b++) {
         printf("%simage %zu: %s\n", b > 0 ? "\n" : "", b, in->images[b].path);
         print_summary(&selections[b]);
     }
 }
 
-static int run_batch(const options *given, const inputs *in)
-{
+static int run_batch(const options *given, const inputs *in) {
     size_t *const budgets = (size_t *)allocate(in->n_images, sizeof *budgets);
     selection *const selections = (selection *)allocate(in->n_images, sizeof *selections);
     int status = choose_budgets(given, in, budgets);
@@ -699,8 +655,7 @@ static int run_batch(const options *given, const inputs *in)
     return status;
 }
 
-static void print_values(const npy_array *array)
-{
+static void print_values(const npy_array *array) {
     double sum = 0, least = npy_float_at(array, 0), most = least;
     for (size_t i = 0; i < array->n_items; i++) {
         const double value = npy_float_at(array, i);
@@ -711,8 +666,7 @@ static void print_values(const npy_array *array)
     printf("values     mean %.4g, from %.4g to %.4g\n", sum / (double)array->n_items, least, most);
 }
 
-static int run_info(const options *given, const inputs *in)
-{
+static int run_info(const options *given, const inputs *in) {
     const image *const only = &in->images[0];
     const prunesid_tokens *const tokens = &only->tokens;
     const char *const dtype = tokens->dtype == PRUNESID_F16 ? "float16" : "float32";
@@ -735,8 +689,7 @@ static int run_info(const options *given, const inputs *in)
     return finish_printing();
 }
 
-static int run(const options *given)
-{
+static int run(const options *given) {
     inputs in = {0};
     int status = given->command == COMMAND_INFO ? EXIT_OK : check_budgets(given);
     if (status == EXIT_OK) {
@@ -751,8 +704,7 @@ static int run(const options *given)
     return status;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     options given;
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a failed write, not a death */
     const int status = options_parse(argc, argv, &given);

@@ -478,23 +478,19 @@ extern "C" {
 /* ---- >>kernels: what runs between the BLAS calls ------------------------------------------ */
 
 /* Exponent bits all set: infinite or not a number. */
-PRUNESID_PRIVATE_ int prunesid_not_finite_(float x)
-{
+PRUNESID_PRIVATE_ int prunesid_not_finite_(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     return (bits & 0x7f800000u) == 0x7f800000u;
 }
 
-PRUNESID_PRIVATE_ int prunesid_all_finite_(const float *x, size_t n)
-{
+PRUNESID_PRIVATE_ int prunesid_all_finite_(const float *x, size_t n) {
     int bad = 0;
-    for (size_t i = 0; i < n; i++)
-        bad |= prunesid_not_finite_(x[i]);
+    for (size_t i = 0; i < n; i++) bad |= prunesid_not_finite_(x[i]);
     return !bad;
 }
 
-PRUNESID_PRIVATE_ int prunesid_all_finite64_(const double *x, size_t n)
-{
+PRUNESID_PRIVATE_ int prunesid_all_finite64_(const double *x, size_t n) {
     int bad = 0;
     for (size_t i = 0; i < n; i++) {
         uint64_t bits;
@@ -506,22 +502,19 @@ PRUNESID_PRIVATE_ int prunesid_all_finite64_(const double *x, size_t n)
 
 /* Exact for every binary16; the subnormal ones go through an integer, so that a processor that
  * flushes binary32 subnormals cannot lose them. */
-PRUNESID_PRIVATE_ float prunesid_from_f16_(uint16_t half)
-{
+PRUNESID_PRIVATE_ float prunesid_from_f16_(uint16_t half) {
     const uint32_t sign = ((uint32_t)half & 0x8000u) << 16;
     const uint32_t rest = (uint32_t)half & 0x7fffu;
     float x = (float)rest * 5.9604644775390625e-8f; /* 2^-24 */
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
-    if (rest >= 0x0400u)
-        bits = (rest << 13) + (rest >= 0x7c00u ? 0x70000000u : 0x38000000u);
+    if (rest >= 0x0400u) bits = (rest << 13) + (rest >= 0x7c00u ? 0x70000000u : 0x38000000u);
     bits |= sign;
     memcpy(&x, &bits, sizeof x);
     return x;
 }
 
-PRUNESID_PRIVATE_ float prunesid_from_bf16_(uint16_t upper)
-{
+PRUNESID_PRIVATE_ float prunesid_from_bf16_(uint16_t upper) {
     const uint32_t bits = (uint32_t)upper << 16;
     float x;
     memcpy(&x, &bits, sizeof x);
@@ -530,11 +523,9 @@ PRUNESID_PRIVATE_ float prunesid_from_bf16_(uint16_t upper)
 
 /* Elements [j, j + n) of row i as float32: in place for F32, else converted into buffer [n]. */
 PRUNESID_PRIVATE_ const float *prunesid_row_(
-    const prunesid_tokens *x, size_t i, size_t j, size_t n, float *buffer)
-{
+    const prunesid_tokens *x, size_t i, size_t j, size_t n, float *buffer) {
     const size_t at = i * x->ld + j;
-    if (x->dtype == PRUNESID_F32)
-        return (const float *)x->data + at;
+    if (x->dtype == PRUNESID_F32) return (const float *)x->data + at;
     const unsigned char *row = (const unsigned char *)x->data + at * sizeof(uint16_t);
     for (size_t k = 0; k < n; k++) {
         uint16_t half; /* the caller's type may be one of its own */
@@ -546,8 +537,7 @@ PRUNESID_PRIVATE_ const float *prunesid_row_(
 
 /* 1 / (1 + e^-x) within 2^-23 (absolute). 2^t = 2^n 2^f by a minimax polynomial. Clamping and rounding
  * by way of integers survive -ffast-math, and vectorise with SSE2 under plain -O2. */
-PRUNESID_PRIVATE_ float prunesid_sigmoid_(float x)
-{
+PRUNESID_PRIVATE_ float prunesid_sigmoid_(float x) {
     float t = x * -1.44269504f, scale;
     uint32_t bits;
     memcpy(&bits, &t, sizeof bits);
@@ -570,71 +560,55 @@ PRUNESID_PRIVATE_ float prunesid_sigmoid_(float x)
 }
 
 /* a[j] = sigmoid(x[j]). */
-PRUNESID_PRIVATE_ void prunesid_sigmoid_row_(const float *x, size_t n, float *a)
-{
+PRUNESID_PRIVATE_ void prunesid_sigmoid_row_(const float *x, size_t n, float *a) {
     size_t j = 0;
     for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_) {
         float lane[PRUNESID_LANES_]; /* a and x could overlap for all that the compiler knows */
-        for (size_t l = 0; l < PRUNESID_LANES_; l++)
-            lane[l] = prunesid_sigmoid_(x[j + l]);
+        for (size_t l = 0; l < PRUNESID_LANES_; l++) lane[l] = prunesid_sigmoid_(x[j + l]);
         memcpy(a + j, lane, sizeof lane);
     }
-    for (; j < n; j++)
-        a[j] = prunesid_sigmoid_(x[j]);
+    for (; j < n; j++) a[j] = prunesid_sigmoid_(x[j]);
 }
 
 /* The same in float64, for EXACT; the clamp keeps exp from touching errno. */
-PRUNESID_PRIVATE_ double prunesid_sigmoid64_(double x)
-{
+PRUNESID_PRIVATE_ double prunesid_sigmoid64_(double x) {
     x = x < -700.0 ? -700.0 : x;
     x = x > 700.0 ? 700.0 : x;
     return 1.0 / (1.0 + exp(-x));
 }
 
-PRUNESID_PRIVATE_ double prunesid_sum_(const float *x, size_t n)
-{
+PRUNESID_PRIVATE_ double prunesid_sum_(const float *x, size_t n) {
     double lane[PRUNESID_LANES_] = {0};
     double sum = 0.0;
     size_t j = 0;
     for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_)
-        for (size_t l = 0; l < PRUNESID_LANES_; l++)
-            lane[l] += (double)x[j + l];
-    for (; j < n; j++)
-        sum += (double)x[j];
-    for (size_t l = 0; l < PRUNESID_LANES_; l++)
-        sum += lane[l];
+        for (size_t l = 0; l < PRUNESID_LANES_; l++) lane[l] += (double)x[j + l];
+    for (; j < n; j++) sum += (double)x[j];
+    for (size_t l = 0; l < PRUNESID_LANES_; l++) sum += lane[l];
     return sum;
 }
 
 /* x . y in float64: neither 1e30 nor 1e-38 squared leaves its range. */
-PRUNESID_PRIVATE_ double prunesid_dot64_(const float *x, const float *y, size_t n)
-{
+PRUNESID_PRIVATE_ double prunesid_dot64_(const float *x, const float *y, size_t n) {
     double lane[PRUNESID_LANES_] = {0};
     double sum = 0.0;
     size_t j = 0;
     for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_)
-        for (size_t l = 0; l < PRUNESID_LANES_; l++)
-            lane[l] += (double)x[j + l] * (double)y[j + l];
-    for (; j < n; j++)
-        sum += (double)x[j] * (double)y[j];
-    for (size_t l = 0; l < PRUNESID_LANES_; l++)
-        sum += lane[l];
+        for (size_t l = 0; l < PRUNESID_LANES_; l++) lane[l] += (double)x[j + l] * (double)y[j + l];
+    for (; j < n; j++) sum += (double)x[j] * (double)y[j];
+    for (size_t l = 0; l < PRUNESID_LANES_; l++) sum += lane[l];
     return sum;
 }
 
 /* x . y in float32, for unit vectors: within (n + 8) 2^-24. */
-PRUNESID_PRIVATE_ float prunesid_dot_(const float *x, const float *y, size_t n)
-{
+PRUNESID_PRIVATE_ float prunesid_dot_(const float *x, const float *y, size_t n) {
     float lane[PRUNESID_LANES_] = {0};
     float sum = 0.0f;
     size_t j = 0;
     for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_)
-        for (size_t l = 0; l < PRUNESID_LANES_; l++)
-            lane[l] += x[j + l] * y[j + l];
-    for (; j < n; j++)
-        sum += x[j] * y[j];
-    for (size_t l = 0; l < PRUNESID_LANES_; l++)
-        sum += lane[l];
+        for (size_t l = 0; l < PRUNESID_LANES_; l++) lane[l] += x[j + l] * y[j + l];
+    for (; j < n; j++) sum += x[j] * y[j];
+    for (size_t l = 0; l < PRUNESID_LANES_; l++) sum += lane[l];
     return sum;
 }
 
@@ -644,8 +618,7 @@ PRUNESID_PRIVATE_ float prunesid_dot_(const float *x, const float *y, size_t n)
 #define PRUNESID_GEMM_(name, real, blas)                                                           \
     PRUNESID_PRIVATE_ void name(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n,        \
         size_t k, real alpha, const real *a, size_t lda, const real *b, size_t ldb, real beta,     \
-        real *c, size_t ldc)                                                                       \
-    {                                                                                              \
+        real *c, size_t ldc) {                                                                     \
         const size_t tn = n < 64 ? n : 64, tm = m < 64 ? m : 64;                                   \
         const size_t most = tm * tn > 0 ? ((size_t)1 << 18) / (tm * tn) : 1;                       \
         const size_t tk = k < most ? k : most;                                                     \
@@ -664,15 +637,13 @@ PRUNESID_GEMM_(prunesid_dgemm_, double, cblas_dgemm)
 
 /* Orders float32 numbers by their size, and by their value: by the bits, since a processor may take
  * subnormal numbers for zero. */
-PRUNESID_PRIVATE_ uint32_t prunesid_size_(float x)
-{
+PRUNESID_PRIVATE_ uint32_t prunesid_size_(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits & 0x7fffffffu;
 }
 
-PRUNESID_PRIVATE_ double prunesid_key_(float x)
-{
+PRUNESID_PRIVATE_ double prunesid_key_(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits >> 31 ? -(double)prunesid_size_(x) : (double)bits;
@@ -684,14 +655,12 @@ typedef struct prunesid_rank_ {
     int32_t index;
 } prunesid_rank_;
 
-PRUNESID_PRIVATE_ int prunesid_before_(const prunesid_rank_ *a, const prunesid_rank_ *b)
-{
+PRUNESID_PRIVATE_ int prunesid_before_(const prunesid_rank_ *a, const prunesid_rank_ *b) {
     return a->key > b->key || (a->key >= b->key && a->index < b->index);
 }
 
 /* Heap sort: falling key, the lower index first among equals; in place, since qsort may allocate. */
-PRUNESID_PRIVATE_ void prunesid_sort_(prunesid_rank_ *r, size_t n)
-{
+PRUNESID_PRIVATE_ void prunesid_sort_(prunesid_rank_ *r, size_t n) {
     for (size_t built = n / 2, end = n; end > 1;) {
         prunesid_rank_ moved;
         if (built > 0) {
@@ -702,10 +671,8 @@ PRUNESID_PRIVATE_ void prunesid_sort_(prunesid_rank_ *r, size_t n)
         }
         size_t hole = built;
         for (size_t child; (child = 2 * hole + 1) < end; hole = child) {
-            if (child + 1 < end && prunesid_before_(&r[child], &r[child + 1]))
-                child++;
-            if (!prunesid_before_(&moved, &r[child]))
-                break;
+            if (child + 1 < end && prunesid_before_(&r[child], &r[child + 1])) child++;
+            if (!prunesid_before_(&moved, &r[child])) break;
             r[hole] = r[child];
         }
         r[hole] = moved;
@@ -715,35 +682,26 @@ PRUNESID_PRIVATE_ void prunesid_sort_(prunesid_rank_ *r, size_t n)
 /* ---- >>checks ----------------------------------------------------------------------------- */
 
 /* a * b, or SIZE_MAX if it does not fit; SIZE_MAX stays SIZE_MAX. */
-PRUNESID_PRIVATE_ size_t prunesid_times_(size_t a, size_t b)
-{
+PRUNESID_PRIVATE_ size_t prunesid_times_(size_t a, size_t b) {
     return b != 0 && a > SIZE_MAX / b ? SIZE_MAX : a * b;
 }
 
 /* config has been resolved: AUTO is gone, n_groups is set. */
-PRUNESID_PRIVATE_ prunesid_status prunesid_check_config_(const prunesid_config *config)
-{
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_config_(const prunesid_config *config) {
     const size_t T = config->n_tokens, d = config->dim, N = config->budget;
-    if (T == 0 || d == 0)
-        return PRUNESID_ERROR_EMPTY;
-    if (T > PRUNESID_INT_MAX_ || d > PRUNESID_INT_MAX_)
-        return PRUNESID_ERROR_DIMENSION;
+    if (T == 0 || d == 0) return PRUNESID_ERROR_EMPTY;
+    if (T > PRUNESID_INT_MAX_ || d > PRUNESID_INT_MAX_) return PRUNESID_ERROR_DIMENSION;
     if (prunesid_times_(T, prunesid_times_(d, sizeof(float))) > SIZE_MAX / 2)
         return PRUNESID_ERROR_OVERFLOW;
     if ((int)config->preset < (int)PRUNESID_AUTO || (int)config->preset > (int)PRUNESID_QWEN2VL)
         return PRUNESID_ERROR_PRESET;
     if ((int)config->svd < (int)PRUNESID_SVD_KRYLOV || (int)config->svd > (int)PRUNESID_SVD_SKETCH)
         return PRUNESID_ERROR_SVD;
-    if (N == 0 || N > PRUNESID_INT_MAX_)
-        return PRUNESID_ERROR_BUDGET;
-    if (config->reserved >= N)
-        return PRUNESID_ERROR_RESERVED;
-    if (config->n_groups == 0 || config->n_groups > PRUNESID_INT_MAX_)
-        return PRUNESID_ERROR_GROUPS;
-    if (config->n_protected > 0 && config->protected_indices == NULL)
-        return PRUNESID_ERROR_NULL;
-    if (config->n_protected > prunesid_n_kept(config))
-        return PRUNESID_ERROR_PROTECTED_COUNT;
+    if (N == 0 || N > PRUNESID_INT_MAX_) return PRUNESID_ERROR_BUDGET;
+    if (config->reserved >= N) return PRUNESID_ERROR_RESERVED;
+    if (config->n_groups == 0 || config->n_groups > PRUNESID_INT_MAX_) return PRUNESID_ERROR_GROUPS;
+    if (config->n_protected > 0 && config->protected_indices == NULL) return PRUNESID_ERROR_NULL;
+    if (config->n_protected > prunesid_n_kept(config)) return PRUNESID_ERROR_PROTECTED_COUNT;
     for (size_t i = 0; i < config->n_protected; i++) {
         const int32_t index = config->protected_indices[i];
         if (index < 0 || (size_t)index >= T || (i > 0 && index <= config->protected_indices[i - 1]))
@@ -752,38 +710,30 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_config_(const prunesid_config *
     return PRUNESID_OK;
 }
 
-PRUNESID_PRIVATE_ int prunesid_misaligned_(const void *data, size_t item_bytes)
-{
+PRUNESID_PRIVATE_ int prunesid_misaligned_(const void *data, size_t item_bytes) {
     return (uintptr_t)data % item_bytes != 0;
 }
 
 /* The view without its values. */
-PRUNESID_PRIVATE_ prunesid_status prunesid_check_view_(const prunesid_tokens *x)
-{
-    if (x->n_tokens == 0 || x->dim == 0)
-        return PRUNESID_ERROR_EMPTY;
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_view_(const prunesid_tokens *x) {
+    if (x->n_tokens == 0 || x->dim == 0) return PRUNESID_ERROR_EMPTY;
     if (x->n_tokens > PRUNESID_INT_MAX_ || x->dim > PRUNESID_INT_MAX_)
         return PRUNESID_ERROR_DIMENSION;
-    if (x->ld < x->dim)
-        return PRUNESID_ERROR_STRIDE;
+    if (x->ld < x->dim) return PRUNESID_ERROR_STRIDE;
     if ((int)x->dtype < (int)PRUNESID_F32 || (int)x->dtype > (int)PRUNESID_BF16)
         return PRUNESID_ERROR_DTYPE;
     if (prunesid_times_(x->n_tokens, prunesid_times_(x->ld, sizeof(float))) > SIZE_MAX / 2)
         return PRUNESID_ERROR_OVERFLOW;
-    if (x->data == NULL)
-        return PRUNESID_ERROR_NULL;
+    if (x->data == NULL) return PRUNESID_ERROR_NULL;
     const size_t item_bytes = x->dtype == PRUNESID_F32 ? sizeof(float) : sizeof(uint16_t);
     return prunesid_misaligned_(x->data, item_bytes) ? PRUNESID_ERROR_ALIGNMENT : PRUNESID_OK;
 }
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_tokens_check(
-    const prunesid_tokens *tokens, size_t *row, size_t *column)
-{
-    if (tokens == NULL)
-        return PRUNESID_ERROR_NULL;
+    const prunesid_tokens *tokens, size_t *row, size_t *column) {
+    if (tokens == NULL) return PRUNESID_ERROR_NULL;
     const prunesid_status status = prunesid_check_view_(tokens);
-    if (status != PRUNESID_OK)
-        return status;
+    if (status != PRUNESID_OK) return status;
     float buffer[PRUNESID_PANEL_];
     for (size_t i = 0; i < tokens->n_tokens; i++)
         for (size_t j = 0, n; j < tokens->dim; j += n) {
@@ -791,39 +741,31 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_tokens_check(
             const float *x = prunesid_row_(tokens, i, j, n, buffer);
             for (size_t k = 0; k < n; k++)
                 if (prunesid_not_finite_(x[k])) {
-                    if (row != NULL)
-                        *row = i;
-                    if (column != NULL)
-                        *column = j + k;
+                    if (row != NULL) *row = i;
+                    if (column != NULL) *column = j + k;
                     return PRUNESID_ERROR_TOKENS_NOT_FINITE;
                 }
         }
     return PRUNESID_OK;
 }
 
-PRUNESID_PRIVATE_ prunesid_status prunesid_check_scores_(const float *scores, size_t n_tokens)
-{
-    if (prunesid_misaligned_(scores, sizeof(float)))
-        return PRUNESID_ERROR_ALIGNMENT;
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_scores_(const float *scores, size_t n_tokens) {
+    if (prunesid_misaligned_(scores, sizeof(float))) return PRUNESID_ERROR_ALIGNMENT;
     return prunesid_all_finite_(scores, n_tokens) ? PRUNESID_OK : PRUNESID_ERROR_SCORES_NOT_FINITE;
 }
 
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_workspace_(
-    const prunesid_config *config, const void *workspace, size_t bytes)
-{
+    const prunesid_config *config, const void *workspace, size_t bytes) {
     const size_t needed = prunesid_workspace_size(config);
-    if (needed == 0)
-        return PRUNESID_ERROR_OVERFLOW;
-    if (workspace == NULL)
-        return PRUNESID_ERROR_NULL;
+    if (needed == 0) return PRUNESID_ERROR_OVERFLOW;
+    if (workspace == NULL) return PRUNESID_ERROR_NULL;
     if (prunesid_misaligned_(workspace, PRUNESID_ALIGNMENT))
         return PRUNESID_ERROR_WORKSPACE_ALIGNMENT;
     return bytes < needed ? PRUNESID_ERROR_WORKSPACE_SHORT : PRUNESID_OK;
 }
 
 /* More components than min(T, d) can only come from elsewhere. */
-PRUNESID_PRIVATE_ prunesid_status prunesid_check_own_svd_(const prunesid_config *config)
-{
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_own_svd_(const prunesid_config *config) {
     return config->n_groups > config->n_tokens || config->n_groups > config->dim
                ? PRUNESID_ERROR_GROUPS
                : PRUNESID_OK;
@@ -831,14 +773,11 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_own_svd_(const prunesid_config 
 
 /* What a function that works on tokens checks first; *resolved is config with AUTO gone. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_input_(const prunesid_config *config,
-    int has_scores, const prunesid_tokens *tokens, prunesid_config *resolved)
-{
-    if (config == NULL || tokens == NULL)
-        return PRUNESID_ERROR_NULL;
+    int has_scores, const prunesid_tokens *tokens, prunesid_config *resolved) {
+    if (config == NULL || tokens == NULL) return PRUNESID_ERROR_NULL;
     *resolved = prunesid_config_resolve(config, has_scores);
     prunesid_status status = prunesid_check_config_(resolved);
-    if (status == PRUNESID_OK)
-        status = prunesid_check_view_(tokens);
+    if (status == PRUNESID_OK) status = prunesid_check_view_(tokens);
     if (status == PRUNESID_OK &&
         (tokens->n_tokens != config->n_tokens || tokens->dim != config->dim))
         status = PRUNESID_ERROR_SHAPE;
@@ -846,8 +785,7 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_input_(const prunesid_config *c
 }
 
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_(const prunesid_config *config,
-    const prunesid_tokens *tokens, const void *workspace, size_t bytes, prunesid_config *resolved)
-{
+    const prunesid_tokens *tokens, const void *workspace, size_t bytes, prunesid_config *resolved) {
     const prunesid_status status = prunesid_check_input_(config, 0, tokens, resolved);
     return status != PRUNESID_OK ? status : prunesid_check_workspace_(config, workspace, bytes);
 }
@@ -859,8 +797,7 @@ typedef struct prunesid_arena_ {
     size_t used, peak;   /* SIZE_MAX / 2 once something did not fit */
 } prunesid_arena_;
 
-PRUNESID_PRIVATE_ void *prunesid_take_(prunesid_arena_ *arena, size_t n, size_t item_bytes)
-{
+PRUNESID_PRIVATE_ void *prunesid_take_(prunesid_arena_ *arena, size_t n, size_t item_bytes) {
     const size_t at = arena->used;
     size_t bytes = prunesid_times_(n, item_bytes);
     bytes = bytes > SIZE_MAX / 4 ? SIZE_MAX : (bytes + 63) / 64 * 64;
@@ -878,8 +815,7 @@ typedef struct prunesid_eigen_ {
 } prunesid_eigen_;
 
 PRUNESID_PRIVATE_ void prunesid_take_eigen_(
-    prunesid_arena_ *arena, size_t n, size_t k, prunesid_eigen_ *eigen)
-{
+    prunesid_arena_ *arena, size_t n, size_t k, prunesid_eigen_ *eigen) {
     PRUNESID_TAKE_(eigen->values, double, n);
     PRUNESID_TAKE_(eigen->vectors, double, prunesid_times_(n, k));
     PRUNESID_TAKE_(eigen->work, double, prunesid_times_(40, n));
@@ -926,8 +862,7 @@ typedef struct prunesid_plan_ {
 } prunesid_plan_;
 
 PRUNESID_PRIVATE_ void prunesid_lay_out_(
-    const prunesid_config *config, prunesid_arena_ *arena, prunesid_plan_ *p)
-{
+    const prunesid_config *config, prunesid_arena_ *arena, prunesid_plan_ *p) {
     const size_t T = config->n_tokens, d = config->dim, K = config->n_groups;
     const size_t larger = T > d ? T : d, n = T < d ? T : d;
     memset(p, 0, sizeof *p);
@@ -995,25 +930,21 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
 /* Fills p->inverse as well. With s = |sum_i x_i / |x_i||^2 and z nonzero rows, the sum over pairs
  * i < j is (s - z) / 2, and with the diagonal (s + z) / 2. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_redundancy_(
-    prunesid_plan_ *p, const prunesid_tokens *x, prunesid_information *out)
-{
+    prunesid_plan_ *p, const prunesid_tokens *x, prunesid_information *out) {
     const size_t T = p->T, d = p->d;
     double z = 0.0, s = 0.0;
     memset(p->sum, 0, d * sizeof(double));
     for (size_t i = 0; i < T; i++) {
         const float *row = prunesid_row_(x, i, 0, d, p->row);
-        if (!prunesid_all_finite_(row, d))
-            return PRUNESID_ERROR_TOKENS_NOT_FINITE;
+        if (!prunesid_all_finite_(row, d)) return PRUNESID_ERROR_TOKENS_NOT_FINITE;
         const double square = prunesid_dot64_(row, row, d);
         p->inverse[i] = square > 0.0 ? 1.0 / sqrt(square) : 0.0;
         if (p->inverse[i] > 0.0) {
             z += 1.0;
-            for (size_t j = 0; j < d; j++)
-                p->sum[j] += (double)row[j] * p->inverse[i];
+            for (size_t j = 0; j < d; j++) p->sum[j] += (double)row[j] * p->inverse[i];
         }
     }
-    for (size_t j = 0; j < d; j++)
-        s += p->sum[j] * p->sum[j];
+    for (size_t j = 0; j < d; j++) s += p->sum[j] * p->sum[j];
     const double rounding = 2.220446049250313e-16 * (double)T * z; /* T sums into each of p->sum */
     const double pairs = fabs(s - z) > rounding ? s - z : 0.0;
     out->rho = T > 1 ? pairs / ((double)T * (double)(T - 1)) : 0.0;
@@ -1026,8 +957,7 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_redundancy_(
 
 /* ---- >>psca: Eq. 1 and 2 ------------------------------------------------------------------ */
 
-PRUNESID_PRIVATE_ int prunesid_centre_channels_(const prunesid_config *config)
-{
+PRUNESID_PRIVATE_ int prunesid_centre_channels_(const prunesid_config *config) {
     return config->preset == PRUNESID_PAPER;
 }
 
@@ -1036,15 +966,13 @@ PRUNESID_PRIVATE_ int prunesid_centre_channels_(const prunesid_config *config)
  * those that are missing become 0, which every caller takes for noise. 0, or dsyevr's info, or -1000
  * for an answer that is not one. */
 PRUNESID_PRIVATE_ int prunesid_eigen_top_(
-    const prunesid_eigen_ *eigen, double *g, size_t n, size_t k)
-{
+    const prunesid_eigen_ *eigen, double *g, size_t n, size_t k) {
     lapack_int count = 0;
     const lapack_int size = (lapack_int)n; /* row-major upper is column-major lower */
     const lapack_int info = LAPACKE_dsyevr_work(LAPACK_COL_MAJOR, 'V', 'I', 'L', size, g, size, 0.0,
         0.0, (lapack_int)(n - k + 1), size, 0.0, &count, eigen->values, eigen->vectors, size,
         eigen->support, eigen->work, (lapack_int)(40 * n), eigen->iwork, (lapack_int)(10 * n));
-    if (info != 0)
-        return (int)info;
+    if (info != 0) return (int)info;
     if (count < 0 || count > (lapack_int)k ||
         !prunesid_all_finite64_(eigen->values, (size_t)count) ||
         !prunesid_all_finite64_(eigen->vectors, n * (size_t)count))
@@ -1065,29 +993,22 @@ PRUNESID_PRIVATE_ int prunesid_eigen_top_(
  * identity are arbitrary in their last bits, this function of them is not. Returns
  * prunesid_eigen_top_'s code. */
 PRUNESID_PRIVATE_ int prunesid_whiten_(const prunesid_eigen_ *eigen, double *g, size_t w,
-    double floor, double *scale, double *t, size_t *rank)
-{
+    double floor, double *scale, double *t, size_t *rank) {
+    for (size_t i = 0; i < w; i++) scale[i] = g[i * w + i] > floor ? 1.0 / sqrt(g[i * w + i]) : 0.0;
     for (size_t i = 0; i < w; i++)
-        scale[i] = g[i * w + i] > floor ? 1.0 / sqrt(g[i * w + i]) : 0.0;
-    for (size_t i = 0; i < w; i++)
-        for (size_t j = i; j < w; j++)
-            g[i * w + j] *= scale[i] * scale[j];
+        for (size_t j = i; j < w; j++) g[i * w + j] *= scale[i] * scale[j];
     const int info = prunesid_eigen_top_(eigen, g, w, w);
-    if (info != 0)
-        return info;
+    if (info != 0) return info;
     size_t r = 0;
-    while (r < w && eigen->values[w - 1 - r] > 1e-5)
-        r++;
+    while (r < w && eigen->values[w - 1 - r] > 1e-5) r++;
     memset(t, 0, w * w * sizeof(double));
     for (size_t e = 0; e < r; e++) {
         const double *vector = eigen->vectors + (w - 1 - e) * w;
         const double shrink = 1.0 / sqrt(eigen->values[w - 1 - e]);
         for (size_t i = 0; i < w; i++) {
             const double part = scale[i] * vector[i] * shrink;
-            if (r < w)
-                t[i * w + e] = part;
-            for (size_t j = 0; j < w && r == w; j++)
-                t[i * w + j] += part * vector[j];
+            if (r < w) t[i * w + e] = part;
+            for (size_t j = 0; j < w && r == w; j++) t[i * w + j] += part * vector[j];
         }
     }
     *rank = r;
@@ -1096,8 +1017,7 @@ PRUNESID_PRIVATE_ int prunesid_whiten_(const prunesid_eigen_ *eigen, double *g, 
 
 /* p->mean = the mean of sigmoid(X) of each channel (over tokens) or of each token (over channels). */
 PRUNESID_PRIVATE_ void prunesid_means_(
-    const prunesid_plan_ *p, const prunesid_tokens *x, int by_channel)
-{
+    const prunesid_plan_ *p, const prunesid_tokens *x, int by_channel) {
     const size_t T = p->T, d = p->d, count = by_channel ? d : T;
     memset(p->mean, 0, count * sizeof(double));
     for (size_t i = 0; i < T; i++) {
@@ -1105,14 +1025,12 @@ PRUNESID_PRIVATE_ void prunesid_means_(
         for (size_t j = 0; j < d; j++)
             p->mean[by_channel ? j : i] += prunesid_sigmoid64_((double)row[j]);
     }
-    for (size_t k = 0; k < count; k++)
-        p->mean[k] /= (double)(by_channel ? T : d);
+    for (size_t k = 0; k < count; k++) p->mean[k] /= (double)(by_channel ? T : d);
 }
 
 /* p->panel [rows, cols] = that part of A in float64, from row i and column j on. */
 PRUNESID_PRIVATE_ void prunesid_panel_(const prunesid_plan_ *p, const prunesid_tokens *x,
-    int by_channel, size_t i, size_t rows, size_t j, size_t cols)
-{
+    int by_channel, size_t i, size_t rows, size_t j, size_t cols) {
     for (size_t r = 0; r < rows; r++) {
         const float *row = prunesid_row_(x, i + r, j, cols, p->row);
         double *out = p->panel + r * cols;
@@ -1125,8 +1043,7 @@ PRUNESID_PRIVATE_ void prunesid_panel_(const prunesid_plan_ *p, const prunesid_t
  * over panels of A so that A itself is never stored. Squaring A costs half of the 16 digits, which
  * leaves singular values down to 1e-6 of the largest: what is below counts as 0. */
 PRUNESID_PRIVATE_ int prunesid_exact_(
-    const prunesid_config *config, const prunesid_plan_ *p, const prunesid_tokens *x)
-{
+    const prunesid_config *config, const prunesid_plan_ *p, const prunesid_tokens *x) {
     const size_t T = p->T, d = p->d, K = p->K, n = p->n, step = PRUNESID_PANEL_;
     const int by_channel = prunesid_centre_channels_(config), on_channels = d <= T;
     const double *gram = p->gram;
@@ -1156,11 +1073,9 @@ PRUNESID_PRIVATE_ int prunesid_exact_(
     if (trace <= (double)T * (double)d * 1e-24) /* the rounding of the means is all there is */
         return 0;
     const int info = prunesid_eigen_top_(&p->exact, p->gram, n, K);
-    if (info != 0)
-        return info;
+    if (info != 0) return info;
     size_t rank = 0;
-    while (rank < K && p->exact.values[K - 1 - rank] > 1e-12 * p->exact.values[K - 1])
-        rank++;
+    while (rank < K && p->exact.values[K - 1 - rank] > 1e-12 * p->exact.values[K - 1]) rank++;
     if (!on_channels) {
         for (size_t k = 0; k < rank; k++)
             for (size_t i = 0; i < T; i++)
@@ -1181,8 +1096,7 @@ PRUNESID_PRIVATE_ int prunesid_exact_(
 }
 
 /* Whether some token's two largest loadings are too close for float32 to say which is larger. */
-PRUNESID_PRIVATE_ int prunesid_undecided_(const prunesid_plan_ *p)
-{
+PRUNESID_PRIVATE_ int prunesid_undecided_(const prunesid_plan_ *p) {
     const float error = (float)(2e-5 / sqrt((double)p->T)); /* of an average loading: measured */
     for (size_t i = 0; i < p->T; i++) {
         float first = 0.0f, second = 0.0f;
@@ -1191,16 +1105,14 @@ PRUNESID_PRIVATE_ int prunesid_undecided_(const prunesid_plan_ *p)
             second = v > first ? first : v > second ? v : second;
             first = v > first ? v : first;
         }
-        if (first - second <= error && first > 0.0f && p->K > 1)
-            return 1;
+        if (first - second <= error && first > 0.0f && p->K > 1) return 1;
     }
     return 0;
 }
 
 /* A = sigmoid(X) - mean in float32. */
 PRUNESID_PRIVATE_ void prunesid_matrix_(
-    const prunesid_config *config, const prunesid_plan_ *p, const prunesid_tokens *x)
-{
+    const prunesid_config *config, const prunesid_plan_ *p, const prunesid_tokens *x) {
     const size_t T = p->T, d = p->d;
     const int by_channel = prunesid_centre_channels_(config);
     memset(p->sum, 0, d * sizeof(double));
@@ -1208,43 +1120,33 @@ PRUNESID_PRIVATE_ void prunesid_matrix_(
         float *a = p->A + i * d;
         prunesid_sigmoid_row_(prunesid_row_(x, i, 0, d, p->row), d, a);
         if (by_channel) {
-            for (size_t j = 0; j < d; j++)
-                p->sum[j] += (double)a[j];
+            for (size_t j = 0; j < d; j++) p->sum[j] += (double)a[j];
         } else {
             const float mean = (float)(prunesid_sum_(a, d) / (double)d);
-            for (size_t j = 0; j < d; j++)
-                a[j] -= mean;
+            for (size_t j = 0; j < d; j++) a[j] -= mean;
         }
     }
-    if (!by_channel)
-        return;
-    for (size_t j = 0; j < d; j++)
-        p->row[j] = (float)(p->sum[j] / (double)T);
+    if (!by_channel) return;
+    for (size_t j = 0; j < d; j++) p->row[j] = (float)(p->sum[j] / (double)T);
     for (size_t i = 0; i < T; i++)
-        for (size_t j = 0; j < d; j++)
-            p->A[i * d + j] -= p->row[j];
+        for (size_t j = 0; j < d; j++) p->A[i * d + j] -= p->row[j];
 }
 
 /* out [rows, *rank] = an orthonormal basis of the columns of b [rows, w]. */
 PRUNESID_PRIVATE_ int prunesid_orthonormalise_(const prunesid_plan_ *p, const float *b, size_t ldb,
-    size_t rows, size_t w, double floor, float *out, size_t ldo, size_t *rank)
-{
+    size_t rows, size_t w, double floor, float *out, size_t ldo, size_t *rank) {
     prunesid_sgemm_(CblasTrans, CblasNoTrans, w, w, rows, 1.0f, b, ldb, b, ldb, 0.0f, p->C, w);
-    for (size_t i = 0; i < w * w; i++)
-        p->G[i] = (double)p->C[i];
+    for (size_t i = 0; i < w * w; i++) p->G[i] = (double)p->C[i];
     const int info = prunesid_whiten_(&p->ritz, p->G, w, floor, p->scale, p->t, rank);
-    if (info != 0)
-        return info;
-    for (size_t i = 0; i < w * w; i++)
-        p->C[i] = (float)p->t[i];
+    if (info != 0) return info;
+    for (size_t i = 0; i < w * w; i++) p->C[i] = (float)p->t[i];
     prunesid_sgemm_(
         CblasNoTrans, CblasNoTrans, rows, *rank, w, 1.0f, b, ldb, p->C, w, 0.0f, out, ldo);
     return 0;
 }
 
 /* b [T, w] -= Q Q^T b over the first m basis vectors. */
-PRUNESID_PRIVATE_ void prunesid_project_(const prunesid_plan_ *p, size_t m, float *b, size_t w)
-{
+PRUNESID_PRIVATE_ void prunesid_project_(const prunesid_plan_ *p, size_t m, float *b, size_t w) {
     prunesid_sgemm_(
         CblasTrans, CblasNoTrans, m, w, p->T, 1.0f, p->Q, p->most, b, p->block, 0.0f, p->C, w);
     prunesid_sgemm_(
@@ -1252,8 +1154,7 @@ PRUNESID_PRIVATE_ void prunesid_project_(const prunesid_plan_ *p, size_t m, floa
 }
 
 /* V[:, :k] = Q[:, :m] times the top k Ritz vectors, the other columns 0. */
-PRUNESID_PRIVATE_ void prunesid_ritz_vectors_(const prunesid_plan_ *p, size_t m, size_t k)
-{
+PRUNESID_PRIVATE_ void prunesid_ritz_vectors_(const prunesid_plan_ *p, size_t m, size_t k) {
     for (size_t i = 0; i < m; i++)
         for (size_t c = 0; c < k; c++)
             p->C[i * k + c] = (float)p->ritz.vectors[(k - 1 - c) * m + i];
@@ -1263,8 +1164,7 @@ PRUNESID_PRIVATE_ void prunesid_ritz_vectors_(const prunesid_plan_ *p, size_t m,
 }
 
 /* p->B [T, block] = A times a start block that is a function of the seed alone. */
-PRUNESID_PRIVATE_ void prunesid_start_(const prunesid_config *config, const prunesid_plan_ *p)
-{
+PRUNESID_PRIVATE_ void prunesid_start_(const prunesid_config *config, const prunesid_plan_ *p) {
     uint64_t state = config->seed;
     for (size_t i = 0; i < p->d * p->block; i++) { /* splitmix64, top 24 bits, in [-1, 1) */
         uint64_t z = (state += 0x9e3779b97f4a7c15u);
@@ -1285,8 +1185,7 @@ PRUNESID_PRIVATE_ void prunesid_start_(const prunesid_config *config, const prun
  * of float32. Not converged, returned as *converged = 0: when the basis is full, when A has fewer
  * than K directions, or when float32 cannot resolve the Kth (theta_K < 1e-5 theta_1). */
 PRUNESID_PRIVATE_ int prunesid_krylov_(
-    const prunesid_config *config, const prunesid_plan_ *p, prunesid_stats *stats, int *converged)
-{
+    const prunesid_config *config, const prunesid_plan_ *p, prunesid_stats *stats, int *converged) {
     const size_t T = p->T, d = p->d, K = p->K, b = p->block, most = p->most;
     size_t m = 0, w = b, r = 0;
     double noise = 0.0; /* squared length below which a new direction is rounding */
@@ -1294,13 +1193,11 @@ PRUNESID_PRIVATE_ int prunesid_krylov_(
     prunesid_start_(config, p);
     while (m + b <= most) {
         int info = prunesid_orthonormalise_(p, p->B, b, T, w, noise, p->B2, b, &r);
-        if (info != 0 || r == 0)
-            return info;
+        if (info != 0 || r == 0) return info;
         w = r;
         prunesid_project_(p, m, p->B2, w);
         info = prunesid_orthonormalise_(p, p->B2, b, T, w, 1e-4, p->Q + m, most, &r);
-        if (info != 0 || r == 0)
-            return info;
+        if (info != 0 || r == 0) return info;
         w = r;
         prunesid_sgemm_(
             CblasTrans, CblasNoTrans, d, w, T, 1.0f, p->A, d, p->Q + m, most, 0.0f, p->W + m, most);
@@ -1323,11 +1220,9 @@ PRUNESID_PRIVATE_ int prunesid_krylov_(
 
         prunesid_sgemm_(CblasTrans, CblasNoTrans, w, w, T, 1.0f, p->B, b, p->B, b, 0.0f, p->C, w);
         for (size_t i = 0; i < m; i++)
-            for (size_t j = i; j < m; j++)
-                p->H2[i * m + j] = (double)p->H[i * most + j];
+            for (size_t j = i; j < m; j++) p->H2[i * m + j] = (double)p->H[i * most + j];
         info = prunesid_eigen_top_(&p->ritz, p->H2, m, K);
-        if (info != 0)
-            return info;
+        if (info != 0) return info;
         const double largest = p->ritz.values[K - 1];
         double excess = 0.0; /* the worst residual over what it may be */
         stats->svd_residual = 0.0;
@@ -1355,8 +1250,7 @@ PRUNESID_PRIVATE_ int prunesid_krylov_(
 
 /* The released code's randomised SVD: two power iterations on K columns, then Rayleigh-Ritz. */
 PRUNESID_PRIVATE_ int prunesid_sketch_(
-    const prunesid_config *config, const prunesid_plan_ *p, prunesid_stats *stats)
-{
+    const prunesid_config *config, const prunesid_plan_ *p, prunesid_stats *stats) {
     const size_t T = p->T, d = p->d, K = p->K;
     size_t r = 0;
     prunesid_start_(config, p);
@@ -1364,36 +1258,29 @@ PRUNESID_PRIVATE_ int prunesid_sketch_(
     for (int i = 0; i < 2 && info == 0 && r > 0; i++) {
         prunesid_sgemm_(CblasTrans, CblasNoTrans, d, r, T, 1.0f, p->A, d, p->Q, K, 0.0f, p->B2, K);
         info = prunesid_orthonormalise_(p, p->B2, K, d, r, 0.0, p->W, K, &r);
-        if (info != 0 || r == 0)
-            break;
+        if (info != 0 || r == 0) break;
         prunesid_sgemm_(CblasNoTrans, CblasNoTrans, T, r, d, 1.0f, p->A, d, p->W, K, 0.0f, p->B, K);
         info = prunesid_orthonormalise_(p, p->B, K, T, r, 0.0, p->Q, K, &r);
         stats->svd_iterations++;
     }
-    if (info != 0)
-        return info;
+    if (info != 0) return info;
     memset(p->V, 0, T * K * sizeof(float));
-    if (r == 0)
-        return 0;
+    if (r == 0) return 0;
     prunesid_sgemm_(CblasTrans, CblasNoTrans, d, r, T, 1.0f, p->A, d, p->Q, K, 0.0f, p->W, K);
     prunesid_sgemm_(CblasTrans, CblasNoTrans, r, r, d, 1.0f, p->W, K, p->W, K, 0.0f, p->H, r);
-    for (size_t i = 0; i < r * r; i++)
-        p->H2[i] = (double)p->H[i];
+    for (size_t i = 0; i < r * r; i++) p->H2[i] = (double)p->H[i];
     info = prunesid_eigen_top_(&p->ritz, p->H2, r, r);
-    if (info == 0)
-        prunesid_ritz_vectors_(p, r, r);
+    if (info == 0) prunesid_ritz_vectors_(p, r, r);
     return info;
 }
 
-PRUNESID_PRIVATE_ uint64_t prunesid_now_(const prunesid_config *config)
-{
+PRUNESID_PRIVATE_ uint64_t prunesid_now_(const prunesid_config *config) {
     return config->clock_ns != NULL ? config->clock_ns() : 0;
 }
 
 /* p->V by the method that config asks for; tokens are finite. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_loadings_(const prunesid_config *config,
-    const prunesid_plan_ *p, const prunesid_tokens *x, prunesid_stats *stats)
-{
+    const prunesid_plan_ *p, const prunesid_tokens *x, prunesid_stats *stats) {
     const uint64_t start = prunesid_now_(config);
     uint64_t made = start;
     int info = 0, done = 0;
@@ -1423,15 +1310,12 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_loadings_(const prunesid_config *conf
 /* ---- >>group: Eq. 3 ----------------------------------------------------------------------- */
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_group(const float *loadings, size_t n_tokens,
-    size_t n_groups, size_t ld_loadings, int32_t *group, float *loading)
-{
-    if (loadings == NULL || group == NULL || loading == NULL)
-        return PRUNESID_ERROR_NULL;
+    size_t n_groups, size_t ld_loadings, int32_t *group, float *loading) {
+    if (loadings == NULL || group == NULL || loading == NULL) return PRUNESID_ERROR_NULL;
     prunesid_tokens view = prunesid_tokens_view(loadings, PRUNESID_F32, n_tokens, n_groups);
     view.ld = ld_loadings;
     const prunesid_status status = prunesid_check_view_(&view);
-    if (status != PRUNESID_OK)
-        return status;
+    if (status != PRUNESID_OK) return status;
     for (size_t i = 0; i < n_tokens; i++)
         if (!prunesid_all_finite_(loadings + i * ld_loadings, n_groups))
             return PRUNESID_ERROR_LOADINGS_NOT_FINITE;
@@ -1439,8 +1323,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_group(const float *loadings, size_t n_
         const float *v = loadings + i * ld_loadings;
         size_t best = 0;
         for (size_t k = 1; k < n_groups; k++)
-            if (prunesid_size_(v[k]) > prunesid_size_(v[best]))
-                best = k;
+            if (prunesid_size_(v[k]) > prunesid_size_(v[best])) best = k;
         group[i] = (int32_t)best;
         loading[i] = fabsf(v[best]);
     }
@@ -1450,8 +1333,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_group(const float *loadings, size_t n_
 /* ---- >>threshold: Eq. 4 ------------------------------------------------------------------- */
 
 PRUNESID_PUBLIC_ double prunesid_threshold(
-    const prunesid_config *config, const prunesid_information *information)
-{
+    const prunesid_config *config, const prunesid_information *information) {
     const double N = (double)config->budget;
     if (config->preset == PRUNESID_PAPER || config->preset == PRUNESID_LLAVA)
         return N / 32.0 * information->rho;
@@ -1461,20 +1343,17 @@ PRUNESID_PUBLIC_ double prunesid_threshold(
 
 /* ---- >>nms -------------------------------------------------------------------------------- */
 
-PRUNESID_PRIVATE_ void prunesid_units_(const prunesid_plan_ *p, const prunesid_tokens *x)
-{
+PRUNESID_PRIVATE_ void prunesid_units_(const prunesid_plan_ *p, const prunesid_tokens *x) {
     for (size_t i = 0; i < p->T; i++) {
         const float *row = prunesid_row_(x, i, 0, p->d, p->row);
         float *unit = p->unit + i * p->d;
-        for (size_t j = 0; j < p->d; j++)
-            unit[j] = (float)((double)row[j] * p->inverse[i]);
+        for (size_t j = 0; j < p->d; j++) unit[j] = (float)((double)row[j] * p->inverse[i]);
     }
 }
 
 /* cos(x_i, x_j) <= tau, as float64 decides it. */
 PRUNESID_PRIVATE_ int prunesid_apart_(
-    const prunesid_plan_ *p, const prunesid_tokens *x, size_t i, size_t j, double tau)
-{
+    const prunesid_plan_ *p, const prunesid_tokens *x, size_t i, size_t j, double tau) {
     const double bound = ((double)p->d + 8.0) * 1.1920928955078125e-7; /* 2^-23 */
     double cosine = (double)prunesid_dot_(p->unit + i * p->d, p->unit + j * p->d, p->d);
     if (fabs(cosine - tau) <= bound) {
@@ -1494,14 +1373,11 @@ PRUNESID_PRIVATE_ int prunesid_apart_(
  * filled here if pairs matter. */
 PRUNESID_PRIVATE_ void prunesid_nms_(const prunesid_config *config, const prunesid_plan_ *p,
     const prunesid_tokens *x, const int32_t *group, const float *scores, double tau, int32_t *order,
-    int32_t *members, int32_t *survivors)
-{
+    int32_t *members, int32_t *survivors) {
     const size_t T = p->T, K = p->K;
-    if (tau < 1.0)
-        prunesid_units_(p, x);
+    if (tau < 1.0) prunesid_units_(p, x);
     memset(members, 0, K * sizeof(int32_t));
-    for (size_t i = 0; i < T; i++)
-        members[group[i]]++;
+    for (size_t i = 0; i < T; i++) members[group[i]]++;
     /* Tokens by group: survivors[k] is where group k goes on until it gets its own meaning. */
     int32_t offset = 0;
     for (size_t k = 0; k < K; k++) {
@@ -1534,8 +1410,7 @@ PRUNESID_PRIVATE_ void prunesid_nms_(const prunesid_config *config, const prunes
             else
                 ranked[rest++] = candidate; /* rest <= c: its own place is free */
         }
-        for (size_t c = 0; c < rest; c++)
-            out[kept + c] = ranked[c].index;
+        for (size_t c = 0; c < rest; c++) out[kept + c] = ranked[c].index;
         survivors[k] = (int32_t)kept;
     }
 }
@@ -1544,14 +1419,11 @@ PRUNESID_PRIVATE_ void prunesid_nms_(const prunesid_config *config, const prunes
 
 /* n_k = floor(N v_k / sum v), then the largest remainders up. */
 PRUNESID_PRIVATE_ void prunesid_quotas_proportional_(
-    const prunesid_plan_ *p, const int32_t *survivors, size_t N, int32_t *quota)
-{
+    const prunesid_plan_ *p, const int32_t *survivors, size_t N, int32_t *quota) {
     size_t given = 0, n_survivors = 0;
     memcpy(quota, survivors, p->K * sizeof(int32_t));
-    for (size_t k = 0; k < p->K; k++)
-        n_survivors += (size_t)survivors[k];
-    if (n_survivors <= N)
-        return;
+    for (size_t k = 0; k < p->K; k++) n_survivors += (size_t)survivors[k];
+    if (n_survivors <= N) return;
     const volatile double total = (double)n_survivors; /* no 1 / total under -ffast-math */
     for (size_t k = 0; k < p->K; k++) {
         const double exact = (double)N * (double)survivors[k] / total;
@@ -1561,22 +1433,19 @@ PRUNESID_PRIVATE_ void prunesid_quotas_proportional_(
         p->rank[k].index = (int32_t)k;
     }
     prunesid_sort_(p->rank, p->K);
-    for (size_t k = 0; given < N; k++, given++)
-        quota[p->rank[k].index]++;
+    for (size_t k = 0; given < N; k++, given++) quota[p->rank[k].index]++;
 }
 
 /* The most that a group may give: min(cap, survivors) raised, but not above its members. */
 PRUNESID_PRIVATE_ size_t prunesid_ceiling_(
-    int32_t members, int32_t survivors, size_t cap, size_t raise)
-{
+    int32_t members, int32_t survivors, size_t cap, size_t raise) {
     const size_t up = ((size_t)survivors < cap ? (size_t)survivors : cap) + raise;
     return up < (size_t)members ? up : (size_t)members;
 }
 
 /* The released code's rule. Of N, reserved rows are not in the groups. */
 PRUNESID_PRIVATE_ void prunesid_quotas_bounded_(const prunesid_plan_ *p, const int32_t *members,
-    const int32_t *survivors, size_t N, size_t reserved, int32_t *quota)
-{
+    const int32_t *survivors, size_t N, size_t reserved, int32_t *quota) {
     const size_t K = p->K, cap = 5 * ((N + 63) / 64);
     size_t n_members = 0, n_survivors = 0, n_low = 0, widest = 0;
     for (size_t k = 0; k < K; k++) {
@@ -1592,8 +1461,7 @@ PRUNESID_PRIVATE_ void prunesid_quotas_bounded_(const prunesid_plan_ *p, const i
         ceilings = 0;
         for (size_t k = 0; k < K; k++)
             ceilings += prunesid_ceiling_(members[k], survivors[k], cap, raise);
-        if (below == above)
-            break;
+        if (below == above) break;
         if (ceilings >= aim)
             above = raise;
         else
@@ -1629,8 +1497,7 @@ PRUNESID_PRIVATE_ void prunesid_quotas_bounded_(const prunesid_plan_ *p, const i
 }
 
 PRUNESID_PRIVATE_ void prunesid_quotas_(const prunesid_config *config, const prunesid_plan_ *p,
-    const int32_t *members, const int32_t *survivors, int32_t *quota)
-{
+    const int32_t *members, const int32_t *survivors, int32_t *quota) {
     const size_t N = config->budget - config->n_protected;
     if (config->preset == PRUNESID_PAPER)
         prunesid_quotas_proportional_(p, survivors, N - config->reserved, quota);
@@ -1642,8 +1509,7 @@ PRUNESID_PRIVATE_ void prunesid_quotas_(const prunesid_config *config, const pru
 
 /* Protected tokens are kept already: they leave order, members and survivors, which the quotas then
  * share. */
-PRUNESID_PRIVATE_ void prunesid_set_aside_(const prunesid_config *config, const prunesid_plan_ *p)
-{
+PRUNESID_PRIVATE_ void prunesid_set_aside_(const prunesid_config *config, const prunesid_plan_ *p) {
     size_t n = 0;
     memset(p->state, PRUNESID_SUPPRESSED, p->T);
     for (size_t i = 0; i < config->n_protected; i++) {
@@ -1654,15 +1520,13 @@ PRUNESID_PRIVATE_ void prunesid_set_aside_(const prunesid_config *config, const 
         p->picked[i] = index;
     }
     for (size_t c = 0; c < p->T; c++)
-        if (p->state[p->order[c]] != PRUNESID_KEPT)
-            p->order[n++] = p->order[c];
+        if (p->state[p->order[c]] != PRUNESID_KEPT) p->order[n++] = p->order[c];
 }
 
 /* Takes each group's quota, group by group, until n_kept tokens are picked; PAPER fills up with the
  * best suppressed ones. */
 PRUNESID_PRIVATE_ void prunesid_pick_(
-    const prunesid_config *config, const prunesid_plan_ *p, const float *scores, size_t n_kept)
-{
+    const prunesid_config *config, const prunesid_plan_ *p, const float *scores, size_t n_kept) {
     size_t n = config->n_protected, n_rest = 0;
     for (size_t k = 0, begin = 0; k < p->K; begin += (size_t)p->members[k++]) {
         const size_t n_members = (size_t)p->members[k], n_survivors = (size_t)p->survivors[k];
@@ -1679,8 +1543,7 @@ PRUNESID_PRIVATE_ void prunesid_pick_(
             }
         }
     }
-    if (n == n_kept)
-        return;
+    if (n == n_kept) return;
     prunesid_sort_(p->rank, n_rest);
     for (size_t c = 0; n < n_kept; c++) {
         p->state[p->rank[c].index] = PRUNESID_KEPT;
@@ -1690,14 +1553,12 @@ PRUNESID_PRIVATE_ void prunesid_pick_(
 
 /* The kept token nearest to token i: of its own group first, else of all. */
 PRUNESID_PRIVATE_ int32_t prunesid_representative_(
-    const prunesid_plan_ *p, const int32_t *kept, size_t n_kept, size_t i)
-{
+    const prunesid_plan_ *p, const int32_t *kept, size_t n_kept, size_t i) {
     int32_t best = -1;
     float nearest = 0.0f;
     for (int own = 1; own >= 0 && best < 0; own--)
         for (size_t c = 0; c < n_kept; c++) {
-            if (own && p->group[kept[c]] != p->group[i])
-                continue;
+            if (own && p->group[kept[c]] != p->group[i]) continue;
             const float cosine =
                 prunesid_dot_(p->unit + i * p->d, p->unit + (size_t)kept[c] * p->d, p->d);
             if (best < 0 || cosine > nearest) {
@@ -1710,25 +1571,20 @@ PRUNESID_PRIVATE_ int32_t prunesid_representative_(
 
 /* Writes every output from p->state and p->picked; nothing can fail any more. */
 PRUNESID_PRIVATE_ void prunesid_write_(const prunesid_plan_ *p, const prunesid_tokens *x,
-    const prunesid_stats *stats, prunesid_output *out)
-{
+    const prunesid_stats *stats, prunesid_output *out) {
     const int pruned = stats->n_groups > 0;
     size_t n = 0;
     for (size_t i = 0; i < p->T; i++)
-        if (p->state[i] == PRUNESID_KEPT)
-            out->indices[n++] = (int32_t)i;
+        if (p->state[i] == PRUNESID_KEPT) out->indices[n++] = (int32_t)i;
     out->n_kept = n;
     out->stats = *stats;
-    if (out->order != NULL)
-        memcpy(out->order, p->picked, n * sizeof(int32_t));
-    if (out->state != NULL)
-        memcpy(out->state, p->state, p->T);
+    if (out->order != NULL) memcpy(out->order, p->picked, n * sizeof(int32_t));
+    if (out->state != NULL) memcpy(out->state, p->state, p->T);
     for (size_t i = 0; i < p->T && out->group != NULL; i++)
         out->group[i] = pruned ? p->group[i] : -1;
     for (size_t i = 0; i < p->T && out->loading != NULL; i++)
         out->loading[i] = pruned ? p->loading[i] : 0.0f;
-    if (out->representative == NULL)
-        return;
+    if (out->representative == NULL) return;
     if (pruned && stats->tau >= 1.0) /* else NMS has filled them */
         prunesid_units_(p, x);
     for (size_t i = 0; i < p->T; i++)
@@ -1740,13 +1596,11 @@ PRUNESID_PRIVATE_ void prunesid_write_(const prunesid_plan_ *p, const prunesid_t
 /* All that a selection checks but the workspace and the tokens' values. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_select_(const prunesid_config *config,
     const prunesid_tokens *tokens, int has_loadings, const float *scores,
-    const prunesid_output *out, prunesid_config *c)
-{
+    const prunesid_output *out, prunesid_config *c) {
     prunesid_status status = prunesid_check_input_(config, scores != NULL, tokens, c);
     if (status == PRUNESID_OK && (out == NULL || out->indices == NULL))
         status = PRUNESID_ERROR_NULL;
-    if (status == PRUNESID_OK && !has_loadings)
-        status = prunesid_check_own_svd_(c);
+    if (status == PRUNESID_OK && !has_loadings) status = prunesid_check_own_svd_(c);
     if (status == PRUNESID_OK && scores != NULL)
         status = prunesid_check_scores_(scores, c->n_tokens);
     return status;
@@ -1755,15 +1609,13 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_select_(const prunesid_config *
 /* Both selects: loadings is NULL for our own SVD. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_run_(const prunesid_config *config,
     const prunesid_tokens *tokens, const float *loadings, size_t ld_loadings, const float *scores,
-    void *workspace, size_t workspace_bytes, prunesid_output *out)
-{
+    void *workspace, size_t workspace_bytes, prunesid_output *out) {
     prunesid_config c;
     prunesid_status status =
         prunesid_check_select_(config, tokens, loadings != NULL, scores, out, &c);
     if (status == PRUNESID_OK)
         status = prunesid_check_workspace_(config, workspace, workspace_bytes);
-    if (status != PRUNESID_OK)
-        return status;
+    if (status != PRUNESID_OK) return status;
 
     prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
     prunesid_plan_ plan;
@@ -1777,19 +1629,16 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_run_(const prunesid_config *config,
 
     const uint64_t start = prunesid_now_(&c);
     status = prunesid_redundancy_(&plan, tokens, &information);
-    if (status != PRUNESID_OK)
-        return status;
+    if (status != PRUNESID_OK) return status;
     stats.rho = information.rho;
     stats.phi = information.phi;
     stats.ns_redundancy = prunesid_now_(&c) - start;
 
     if (loadings != NULL)
         status = prunesid_group(loadings, T, plan.K, ld_loadings, plan.group, plan.loading);
-    if (status != PRUNESID_OK)
-        return status;
+    if (status != PRUNESID_OK) return status;
     if (n_kept == T) {
-        for (size_t i = 0; i < T; i++)
-            plan.picked[i] = (int32_t)i;
+        for (size_t i = 0; i < T; i++) plan.picked[i] = (int32_t)i;
         memset(plan.state, PRUNESID_KEPT, T);
         stats.n_survivors = T;
         prunesid_write_(&plan, tokens, &stats, out);
@@ -1799,8 +1648,7 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_run_(const prunesid_config *config,
         status = prunesid_loadings_(&c, &plan, tokens, &stats);
         if (status == PRUNESID_OK)
             status = prunesid_group(plan.V, T, plan.K, plan.K, plan.group, plan.loading);
-        if (status != PRUNESID_OK)
-            return PRUNESID_ERROR_LAPACK;
+        if (status != PRUNESID_OK) return PRUNESID_ERROR_LAPACK;
     }
     stats.n_groups = plan.K;
     stats.tau = prunesid_threshold(&c, &information);
@@ -1809,8 +1657,7 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_run_(const prunesid_config *config,
     const uint64_t grouped = prunesid_now_(&c);
     prunesid_nms_(
         &c, &plan, tokens, plan.group, scores, stats.tau, plan.order, plan.members, plan.survivors);
-    for (size_t k = 0; k < plan.K; k++)
-        stats.n_survivors += (size_t)plan.survivors[k];
+    for (size_t k = 0; k < plan.K; k++) stats.n_survivors += (size_t)plan.survivors[k];
     const uint64_t suppressed = prunesid_now_(&c);
     prunesid_set_aside_(&c, &plan);
     prunesid_quotas_(&c, &plan, plan.members, plan.survivors, plan.quota);
@@ -1823,31 +1670,25 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_run_(const prunesid_config *config,
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_select(const prunesid_config *config,
     const prunesid_tokens *tokens, const float *scores, void *workspace, size_t workspace_bytes,
-    prunesid_output *out)
-{
+    prunesid_output *out) {
     return prunesid_run_(config, tokens, NULL, 0, scores, workspace, workspace_bytes, out);
 }
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_select_from_loadings(const prunesid_config *config,
     const prunesid_tokens *tokens, const float *loadings, size_t ld_loadings, const float *scores,
-    void *workspace, size_t workspace_bytes, prunesid_output *out)
-{
-    if (config == NULL || loadings == NULL)
-        return PRUNESID_ERROR_NULL;
-    if (config->n_groups == 0)
-        return PRUNESID_ERROR_GROUPS;
+    void *workspace, size_t workspace_bytes, prunesid_output *out) {
+    if (config == NULL || loadings == NULL) return PRUNESID_ERROR_NULL;
+    if (config->n_groups == 0) return PRUNESID_ERROR_GROUPS;
     return prunesid_run_(
         config, tokens, loadings, ld_loadings, scores, workspace, workspace_bytes, out);
 }
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *config,
     const prunesid_tokens *tokens, const float *scores, const prunesid_allocator *allocator,
-    prunesid_output *out)
-{
+    prunesid_output *out) {
     prunesid_config c;
     prunesid_status status = prunesid_check_select_(config, tokens, 0, scores, out, &c);
-    if (status != PRUNESID_OK)
-        return status;
+    if (status != PRUNESID_OK) return status;
     if (allocator != NULL && (!allocator->allocate || !allocator->release))
         return PRUNESID_ERROR_NULL;
     const size_t bytes = prunesid_workspace_size(config);
@@ -1855,8 +1696,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *co
         return PRUNESID_ERROR_OVERFLOW;
     void *workspace =
         allocator != NULL ? allocator->allocate(bytes, allocator->user) : malloc(bytes);
-    if (workspace == NULL)
-        return PRUNESID_ERROR_ALLOCATION;
+    if (workspace == NULL) return PRUNESID_ERROR_ALLOCATION;
     status = prunesid_select(config, tokens, scores, workspace, bytes, out);
     if (allocator != NULL)
         allocator->release(workspace, allocator->user);
@@ -1867,8 +1707,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *co
 
 /* ---- >>config ----------------------------------------------------------------------------- */
 
-PRUNESID_PUBLIC_ const char *prunesid_status_string(prunesid_status status)
-{
+PRUNESID_PUBLIC_ const char *prunesid_status_string(prunesid_status status) {
     switch ((int)status) {
 #define PRUNESID_X_(name, value, text)                                                             \
     case value:                                                                                    \
@@ -1881,8 +1720,7 @@ PRUNESID_PUBLIC_ const char *prunesid_status_string(prunesid_status status)
 }
 
 PRUNESID_PUBLIC_ prunesid_config prunesid_config_init(
-    prunesid_preset preset, size_t n_tokens, size_t dim, size_t budget)
-{
+    prunesid_preset preset, size_t n_tokens, size_t dim, size_t budget) {
     prunesid_config config;
     config.n_tokens = n_tokens;
     config.dim = dim;
@@ -1899,8 +1737,7 @@ PRUNESID_PUBLIC_ prunesid_config prunesid_config_init(
 }
 
 PRUNESID_PUBLIC_ prunesid_tokens prunesid_tokens_view(
-    const void *data, prunesid_dtype dtype, size_t n_tokens, size_t dim)
-{
+    const void *data, prunesid_dtype dtype, size_t n_tokens, size_t dim) {
     prunesid_tokens tokens;
     tokens.data = data;
     tokens.dtype = dtype;
@@ -1910,28 +1747,23 @@ PRUNESID_PUBLIC_ prunesid_tokens prunesid_tokens_view(
     return tokens;
 }
 
-PRUNESID_PUBLIC_ prunesid_output prunesid_output_init(int32_t *indices)
-{
+PRUNESID_PUBLIC_ prunesid_output prunesid_output_init(int32_t *indices) {
     prunesid_output out;
     memset(&out, 0, sizeof out);
     out.indices = indices;
     return out;
 }
 
-PRUNESID_PUBLIC_ size_t prunesid_n_kept(const prunesid_config *config)
-{
-    if (config == NULL || config->budget <= config->reserved)
-        return 0;
+PRUNESID_PUBLIC_ size_t prunesid_n_kept(const prunesid_config *config) {
+    if (config == NULL || config->budget <= config->reserved) return 0;
     const size_t n = config->budget - config->reserved;
     return n < config->n_tokens ? n : config->n_tokens;
 }
 
 PRUNESID_PUBLIC_ prunesid_config prunesid_config_resolve(
-    const prunesid_config *config, int has_scores)
-{
+    const prunesid_config *config, int has_scores) {
     prunesid_config c = *config;
-    if (c.preset == PRUNESID_AUTO)
-        c.preset = has_scores ? PRUNESID_LLAVA : PRUNESID_QWEN2VL;
+    if (c.preset == PRUNESID_AUTO) c.preset = has_scores ? PRUNESID_LLAVA : PRUNESID_QWEN2VL;
     if (c.n_groups == 0) {
         const size_t least = c.preset == PRUNESID_QWEN2VL ? 4 : 1;
         size_t K = c.budget / 4 > least ? c.budget / 4 : least;
@@ -1942,16 +1774,13 @@ PRUNESID_PUBLIC_ prunesid_config prunesid_config_resolve(
     return c;
 }
 
-PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config)
-{
+PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config) {
     prunesid_arena_ arena = {NULL, 0, 0};
-    if (config == NULL)
-        return 0;
+    if (config == NULL) return 0;
     for (int has_scores = 0; has_scores < 2; has_scores++) { /* AUTO may turn out to be either */
         const prunesid_config c = prunesid_config_resolve(config, has_scores);
         prunesid_plan_ plan;
-        if (prunesid_check_config_(&c) != PRUNESID_OK)
-            return 0;
+        if (prunesid_check_config_(&c) != PRUNESID_OK) return 0;
         arena.used = 0;
         prunesid_lay_out_(&c, &arena, &plan);
     }
@@ -1962,47 +1791,37 @@ PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config)
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_config *config,
     const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes,
-    prunesid_information *out)
-{
+    prunesid_information *out) {
     prunesid_config c;
     prunesid_information found;
     prunesid_status status = prunesid_check_(config, tokens, workspace, workspace_bytes, &c);
-    if (status != PRUNESID_OK)
-        return status;
-    if (out == NULL)
-        return PRUNESID_ERROR_NULL;
+    if (status != PRUNESID_OK) return status;
+    if (out == NULL) return PRUNESID_ERROR_NULL;
     prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
     prunesid_plan_ plan;
     prunesid_lay_out_(&c, &arena, &plan);
     status = prunesid_redundancy_(&plan, tokens, &found);
-    if (status == PRUNESID_OK)
-        *out = found;
+    if (status == PRUNESID_OK) *out = found;
     return status;
 }
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_loadings(const prunesid_config *config,
     const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes, float *loadings,
-    prunesid_stats *stats)
-{
+    prunesid_stats *stats) {
     prunesid_config c;
     prunesid_status status = prunesid_check_(config, tokens, workspace, workspace_bytes, &c);
-    if (status != PRUNESID_OK)
-        return status;
-    if (loadings == NULL)
-        return PRUNESID_ERROR_NULL;
+    if (status != PRUNESID_OK) return status;
+    if (loadings == NULL) return PRUNESID_ERROR_NULL;
     status = prunesid_check_own_svd_(&c);
-    if (status == PRUNESID_OK)
-        status = prunesid_tokens_check(tokens, NULL, NULL);
-    if (status != PRUNESID_OK)
-        return status;
+    if (status == PRUNESID_OK) status = prunesid_tokens_check(tokens, NULL, NULL);
+    if (status != PRUNESID_OK) return status;
     prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
     prunesid_plan_ plan;
     prunesid_stats found;
     prunesid_lay_out_(&c, &arena, &plan);
     memset(&found, 0, sizeof found);
     status = prunesid_loadings_(&c, &plan, tokens, &found);
-    if (status != PRUNESID_OK)
-        return status;
+    if (status != PRUNESID_OK) return status;
     memcpy(loadings, plan.V, plan.T * plan.K * sizeof(float));
     if (stats != NULL) {
         stats->svd = found.svd;
@@ -2018,24 +1837,19 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_loadings(const prunesid_config *config
 PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
     const prunesid_tokens *tokens, const int32_t *group, const float *scores, double tau,
     void *workspace, size_t workspace_bytes, int32_t *order, int32_t *n_members,
-    int32_t *n_survivors)
-{
+    int32_t *n_survivors) {
     prunesid_config c;
     prunesid_information information;
     prunesid_status status = prunesid_check_(config, tokens, workspace, workspace_bytes, &c);
-    if (status != PRUNESID_OK)
-        return status;
+    if (status != PRUNESID_OK) return status;
     if (group == NULL || scores == NULL || order == NULL || n_members == NULL ||
         n_survivors == NULL)
         return PRUNESID_ERROR_NULL;
     for (size_t i = 0; i < c.n_tokens; i++)
-        if (group[i] < 0 || (size_t)group[i] >= c.n_groups)
-            return PRUNESID_ERROR_GROUP_INDEX;
-    if (!prunesid_all_finite64_(&tau, 1))
-        return PRUNESID_ERROR_TAU;
+        if (group[i] < 0 || (size_t)group[i] >= c.n_groups) return PRUNESID_ERROR_GROUP_INDEX;
+    if (!prunesid_all_finite64_(&tau, 1)) return PRUNESID_ERROR_TAU;
     status = prunesid_check_scores_(scores, c.n_tokens);
-    if (status != PRUNESID_OK)
-        return status;
+    if (status != PRUNESID_OK) return status;
     prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
     prunesid_plan_ plan;
     prunesid_lay_out_(&c, &arena, &plan);
@@ -2047,8 +1861,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
     const int32_t *n_members, const int32_t *n_survivors, void *workspace, size_t workspace_bytes,
-    int32_t *quotas)
-{
+    int32_t *quotas) {
     if (config == NULL || n_members == NULL || n_survivors == NULL || quotas == NULL)
         return PRUNESID_ERROR_NULL;
     const prunesid_config c = prunesid_config_resolve(config, 0);
@@ -2056,10 +1869,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
     if (status == PRUNESID_OK)
         status = prunesid_check_workspace_(config, workspace, workspace_bytes);
     for (size_t k = 0; k < c.n_groups && status == PRUNESID_OK; k++)
-        if (n_survivors[k] < 0 || n_survivors[k] > n_members[k])
-            status = PRUNESID_ERROR_COUNTS;
-    if (status != PRUNESID_OK)
-        return status;
+        if (n_survivors[k] < 0 || n_survivors[k] > n_members[k]) status = PRUNESID_ERROR_COUNTS;
+    if (status != PRUNESID_OK) return status;
     prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
     prunesid_plan_ plan;
     prunesid_lay_out_(&c, &arena, &plan);
@@ -2078,20 +1889,16 @@ typedef struct prunesid_filling_ {
     double asked, left, weight, n_free; /* B * N; what the free ones share, sum of phi, count */
 } prunesid_filling_;
 
-PRUNESID_PRIVATE_ double prunesid_low_(const prunesid_filling_ *f, size_t b)
-{
+PRUNESID_PRIVATE_ double prunesid_low_(const prunesid_filling_ *f, size_t b) {
     return f->low != NULL ? (double)f->low[b] : 1.0;
 }
 
-PRUNESID_PRIVATE_ double prunesid_high_(const prunesid_filling_ *f, size_t b)
-{
+PRUNESID_PRIVATE_ double prunesid_high_(const prunesid_filling_ *f, size_t b) {
     return f->high != NULL && (double)f->high[b] < PRUNESID_EXACT_ ? (double)f->high[b] : f->asked;
 }
 
-PRUNESID_PRIVATE_ double prunesid_share_(const prunesid_filling_ *f, size_t b)
-{
-    if (f->settled[b] != SIZE_MAX)
-        return (double)f->settled[b];
+PRUNESID_PRIVATE_ double prunesid_share_(const prunesid_filling_ *f, size_t b) {
+    if (f->settled[b] != SIZE_MAX) return (double)f->settled[b];
     /* volatile: one image's share is the same wherever this is inlined, under -ffast-math too */
     const volatile double phi = f->phi[b] > 0.0 ? f->phi[b] : 0.0, weight = f->weight;
     const volatile double part = weight > 0.0 ? phi / weight : 1.0 / f->n_free;
@@ -2100,36 +1907,27 @@ PRUNESID_PRIVATE_ double prunesid_share_(const prunesid_filling_ *f, size_t b)
 }
 
 /* What rounding down takes from image b; -1 for one that has no room for more. */
-PRUNESID_PRIVATE_ double prunesid_remainder_(const prunesid_filling_ *f, size_t b)
-{
+PRUNESID_PRIVATE_ double prunesid_remainder_(const prunesid_filling_ *f, size_t b) {
     const double share = prunesid_share_(f, b), whole = floor(share + 1e-9);
     return whole < prunesid_high_(f, b) ? share - whole : -1.0;
 }
 
-PRUNESID_PRIVATE_ double prunesid_n_above_(const prunesid_filling_ *f, double cut)
-{
+PRUNESID_PRIVATE_ double prunesid_n_above_(const prunesid_filling_ *f, double cut) {
     double n = 0.0;
-    for (size_t b = 0; b < f->n_images; b++)
-        n += prunesid_remainder_(f, b) > cut ? 1.0 : 0.0;
+    for (size_t b = 0; b < f->n_images; b++) n += prunesid_remainder_(f, b) > cut ? 1.0 : 0.0;
     return n;
 }
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_images, size_t budget,
-    const size_t *low, const size_t *high, size_t *budgets)
-{
+    const size_t *low, const size_t *high, size_t *budgets) {
     prunesid_filling_ f = {phi, low, high, budgets, n_images, 0.0, 0.0, 0.0, 0.0};
     double floors = 0.0, ceilings = 0.0;
-    if (phi == NULL || budgets == NULL)
-        return PRUNESID_ERROR_NULL;
-    if (n_images == 0)
-        return PRUNESID_ERROR_EMPTY;
-    if (budget == 0 || budget > PRUNESID_INT_MAX_)
-        return PRUNESID_ERROR_BUDGET;
+    if (phi == NULL || budgets == NULL) return PRUNESID_ERROR_NULL;
+    if (n_images == 0) return PRUNESID_ERROR_EMPTY;
+    if (budget == 0 || budget > PRUNESID_INT_MAX_) return PRUNESID_ERROR_BUDGET;
     f.asked = (double)n_images * (double)budget;
-    if (f.asked > PRUNESID_EXACT_)
-        return PRUNESID_ERROR_OVERFLOW;
-    if (!prunesid_all_finite64_(phi, n_images))
-        return PRUNESID_ERROR_PHI;
+    if (f.asked > PRUNESID_EXACT_) return PRUNESID_ERROR_OVERFLOW;
+    if (!prunesid_all_finite64_(phi, n_images)) return PRUNESID_ERROR_PHI;
     for (size_t b = 0; b < n_images; b++) {
         if (prunesid_low_(&f, b) > (double)PRUNESID_INT_MAX_ ||
             (high != NULL && (low != NULL ? low[b] : 1) > high[b]))
@@ -2140,8 +1938,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_im
     double total = f.asked > floors ? f.asked : floors;
     total = total < ceilings ? total : ceilings;
 
-    for (size_t b = 0; b < n_images; b++)
-        budgets[b] = SIZE_MAX;
+    for (size_t b = 0; b < n_images; b++) budgets[b] = SIZE_MAX;
     for (int violated = 1; violated;) { /* water filling */
         double under = 0.0, over = 0.0;
         f.left = total;
@@ -2154,8 +1951,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_im
         }
         for (size_t b = 0; b < n_images; b++) {
             const double share = prunesid_share_(&f, b);
-            if (budgets[b] != SIZE_MAX)
-                continue;
+            if (budgets[b] != SIZE_MAX) continue;
             under += share < prunesid_low_(&f, b) ? prunesid_low_(&f, b) - share : 0.0;
             over += share > prunesid_high_(&f, b) ? share - prunesid_high_(&f, b) : 0.0;
         }
@@ -2163,8 +1959,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_im
         /* Settle the side whose violation is larger, so that the other side stays feasible. */
         for (size_t b = 0; b < n_images && violated; b++) {
             const double share = prunesid_share_(&f, b);
-            if (budgets[b] != SIZE_MAX)
-                continue;
+            if (budgets[b] != SIZE_MAX) continue;
             if (under >= over && share < prunesid_low_(&f, b))
                 budgets[b] = (size_t)prunesid_low_(&f, b);
             else if (under < over && share > prunesid_high_(&f, b))
@@ -2175,8 +1970,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_im
     /* One more for each of the largest remainders: bisection finds the cut, and of those that lie
      * between below and cut (equal, to 2^-60) the first get what is over. */
     double wanted = total, below = -1.0, cut = 1.0;
-    for (size_t b = 0; b < n_images; b++)
-        wanted -= floor(prunesid_share_(&f, b) + 1e-9);
+    for (size_t b = 0; b < n_images; b++) wanted -= floor(prunesid_share_(&f, b) + 1e-9);
     for (int step = 0; step < 61; step++) {
         const double middle = below + (cut - below) / 2.0;
         if (prunesid_n_above_(&f, middle) <= wanted)
@@ -2196,29 +1990,21 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_im
 }
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_budget(
-    double phi, double phi_ref, size_t budget, size_t low, size_t high, size_t *out)
-{
-    if (out == NULL)
-        return PRUNESID_ERROR_NULL;
-    if (budget == 0 || budget > PRUNESID_INT_MAX_)
-        return PRUNESID_ERROR_BUDGET;
+    double phi, double phi_ref, size_t budget, size_t low, size_t high, size_t *out) {
+    if (out == NULL) return PRUNESID_ERROR_NULL;
+    if (budget == 0 || budget > PRUNESID_INT_MAX_) return PRUNESID_ERROR_BUDGET;
     const double values[2] = {phi, phi_ref};
-    if (!prunesid_all_finite64_(values, 2) || phi_ref <= 0.0)
-        return PRUNESID_ERROR_PHI;
-    if (low > high || low > PRUNESID_INT_MAX_)
-        return PRUNESID_ERROR_LIMITS;
+    if (!prunesid_all_finite64_(values, 2) || phi_ref <= 0.0) return PRUNESID_ERROR_PHI;
+    if (low > high || low > PRUNESID_INT_MAX_) return PRUNESID_ERROR_LIMITS;
     const double n = phi > 0.0 ? rint((double)budget * phi / phi_ref) : 0.0;
     high = high < PRUNESID_INT_MAX_ ? high : PRUNESID_INT_MAX_;
     *out = n <= (double)low ? low : n >= (double)high ? high : (size_t)n;
     return PRUNESID_OK;
 }
 
-PRUNESID_PUBLIC_ prunesid_status prunesid_calibrate(prunesid_calibration *calibration, double phi)
-{
-    if (calibration == NULL)
-        return PRUNESID_ERROR_NULL;
-    if (!prunesid_all_finite64_(&phi, 1))
-        return PRUNESID_ERROR_PHI;
+PRUNESID_PUBLIC_ prunesid_status prunesid_calibrate(prunesid_calibration *calibration, double phi) {
+    if (calibration == NULL) return PRUNESID_ERROR_NULL;
+    if (!prunesid_all_finite64_(&phi, 1)) return PRUNESID_ERROR_PHI;
     calibration->n_images++;
     calibration->phi_mean += (phi - calibration->phi_mean) / (double)calibration->n_images;
     return PRUNESID_OK;
@@ -2228,20 +2014,16 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_calibrate(prunesid_calibration *calibr
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows, size_t row_bytes,
     size_t row_stride_bytes, const int32_t *indices, size_t n_indices, void *out,
-    size_t out_stride_bytes)
-{
+    size_t out_stride_bytes) {
     const unsigned char *from = (const unsigned char *)rows;
     unsigned char *to = (unsigned char *)out;
-    if (rows == NULL || indices == NULL || out == NULL)
-        return PRUNESID_ERROR_NULL;
-    if (row_stride_bytes < row_bytes || out_stride_bytes < row_bytes)
-        return PRUNESID_ERROR_STRIDE;
+    if (rows == NULL || indices == NULL || out == NULL) return PRUNESID_ERROR_NULL;
+    if (row_stride_bytes < row_bytes || out_stride_bytes < row_bytes) return PRUNESID_ERROR_STRIDE;
     if (prunesid_times_(n_rows, row_stride_bytes) > SIZE_MAX / 2 ||
         prunesid_times_(n_indices, out_stride_bytes) > SIZE_MAX / 2)
         return PRUNESID_ERROR_OVERFLOW;
     for (size_t j = 0; j < n_indices; j++)
-        if (indices[j] < 0 || (size_t)indices[j] >= n_rows)
-            return PRUNESID_ERROR_INDEX;
+        if (indices[j] < 0 || (size_t)indices[j] >= n_rows) return PRUNESID_ERROR_INDEX;
     for (size_t j = 0; j < n_indices; j++)
         memmove(to + j * out_stride_bytes, from + (size_t)indices[j] * row_stride_bytes, row_bytes);
     return PRUNESID_OK;

@@ -13,8 +13,7 @@
 #include "prunesid.h"
 
 /* Zeroed memory; a test that gets none cannot go on. */
-static inline void *ref_new(size_t n_items, size_t item_bytes)
-{
+static inline void *ref_new(size_t n_items, size_t item_bytes) {
     void *const memory = calloc(n_items > 0 ? n_items : 1, item_bytes);
     if (memory == NULL) {
         abort();
@@ -22,8 +21,7 @@ static inline void *ref_new(size_t n_items, size_t item_bytes)
     return memory;
 }
 
-static inline double ref_dot(const double *a, const double *b, size_t n)
-{
+static inline double ref_dot(const double *a, const double *b, size_t n) {
     double sum[4] = {0.0, 0.0, 0.0, 0.0}; /* four chains of additions are faster than one */
     for (size_t q = 0; q < n / 4; q++, a += 4, b += 4) {
         for (size_t j = 0; j < 4; j++) {
@@ -36,21 +34,18 @@ static inline double ref_dot(const double *a, const double *b, size_t n)
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-static inline size_t ref_min(size_t a, size_t b)
-{
+static inline size_t ref_min(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-static inline size_t ref_max(size_t a, size_t b)
-{
+static inline size_t ref_max(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
 /* ---- PSCA ------------------------------------------------------------------------------- */
 
 /* sigmoid(x) minus its mean per channel over tokens, or per token over channels. */
-static inline double *ref_centred_sigmoid(const double *x, size_t T, size_t d, int per_channel)
-{
+static inline double *ref_centred_sigmoid(const double *x, size_t T, size_t d, int per_channel) {
     double *const a = (double *)ref_new(T * d, sizeof *a);
     const size_t n_means = per_channel ? d : T, n_each = per_channel ? T : d;
     const size_t step_mean = per_channel ? 1 : d, step_each = per_channel ? d : 1;
@@ -71,8 +66,7 @@ static inline double *ref_centred_sigmoid(const double *x, size_t T, size_t d, i
 }
 
 /* Gram matrix of the rows of a [n, m]: a a^T. */
-static inline double *ref_gram(const double *a, size_t n, size_t m)
-{
+static inline double *ref_gram(const double *a, size_t n, size_t m) {
     double *const g = (double *)ref_new(n * n, sizeof *g);
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j <= i; j++) {
@@ -82,8 +76,7 @@ static inline double *ref_gram(const double *a, size_t n, size_t m)
     return g;
 }
 
-static inline double *ref_transpose(const double *a, size_t n, size_t m)
-{
+static inline double *ref_transpose(const double *a, size_t n, size_t m) {
     double *const t = (double *)ref_new(n * m, sizeof *t);
     for (size_t i = 0; i < n * m; i++) {
         t[i % m * n + i / m] = a[i];
@@ -93,8 +86,7 @@ static inline double *ref_transpose(const double *a, size_t n, size_t m)
 
 /* Rotates rows p and q of g so that they become orthogonal; 0 if they are already, or if their
  * product is noise. */
-static inline int ref_rotate(double *p, double *q, size_t n, double noise)
-{
+static inline int ref_rotate(double *p, double *q, size_t n, double noise) {
     const double pp = ref_dot(p, p, n), qq = ref_dot(q, q, n), pq = ref_dot(p, q, n);
     if (fabs(pq) <= fmax(1e-15 * sqrt(pp * qq), noise)) {
         return 0;
@@ -112,8 +104,7 @@ static inline int ref_rotate(double *p, double *q, size_t n, double noise)
 
 /* One-sided Jacobi on a symmetric positive semidefinite g [n, n], in place: afterwards row k is
  * values[k] times the k-th eigenvector, values falling. */
-static inline void ref_eigen(double *g, size_t n, double *values)
-{
+static inline void ref_eigen(double *g, size_t n, double *values) {
     const double noise = 1e-30 * ref_dot(g, g, n * n);
     int changed = 1;
     for (int sweep = 0; changed && sweep < 40; sweep++) {
@@ -146,8 +137,7 @@ static inline void ref_eigen(double *g, size_t n, double *values)
 /* The left singular vectors of a [T, d]: columns [T, K] by falling singular value, zero beyond the
  * numerical rank (1e-6 of the largest). singular [min(T, d)] or NULL. */
 static inline double *ref_left_vectors(
-    const double *a, size_t T, size_t d, size_t K, double *singular)
-{
+    const double *a, size_t T, size_t d, size_t K, double *singular) {
     const int wide = T <= d;
     const size_t n = ref_min(T, d);
     double *const columns = ref_transpose(a, T, d);
@@ -175,8 +165,7 @@ static inline double *ref_left_vectors(
 }
 
 /* How many eigenvalues of a symmetric g [n, n] lie above mu: the inertia of g - mu I. */
-static inline size_t ref_count_above(const double *g, size_t n, double mu)
-{
+static inline size_t ref_count_above(const double *g, size_t n, double mu) {
     double *const l = (double *)ref_new(n * n, sizeof *l);
     double *const pivots = (double *)ref_new(n, sizeof *pivots);
     double *const row = (double *)ref_new(n, sizeof *row);
@@ -196,8 +185,7 @@ static inline size_t ref_count_above(const double *g, size_t n, double mu)
 }
 
 /* First maximum of |v_i| -> group [T] and loading [T]. */
-static inline void ref_group(const double *v, size_t T, size_t K, int32_t *group, double *loading)
-{
+static inline void ref_group(const double *v, size_t T, size_t K, int32_t *group, double *loading) {
     for (size_t i = 0; i < T; i++) {
         group[i] = 0;
         for (size_t k = 1; k < K; k++) {
@@ -212,8 +200,7 @@ static inline void ref_group(const double *v, size_t T, size_t K, int32_t *group
 /* ---- cosine, redundancy, threshold -------------------------------------------------------- */
 
 /* [T, T] cosines; a zero row has cosine 0 to everything, itself included. */
-static inline double *ref_cosine(const double *x, size_t T, size_t d)
-{
+static inline double *ref_cosine(const double *x, size_t T, size_t d) {
     double *const unit = (double *)ref_new(T * d, sizeof *unit);
     for (size_t i = 0; i < T; i++) {
         const double norm = sqrt(ref_dot(x + i * d, x + i * d, d));
@@ -226,8 +213,7 @@ static inline double *ref_cosine(const double *x, size_t T, size_t d)
     return c;
 }
 
-static inline prunesid_information ref_redundancy(const double *c, size_t T)
-{
+static inline prunesid_information ref_redundancy(const double *c, size_t T) {
     prunesid_information out = {0.0, 0.0, 0.0, 0};
     double above = 0.0, diagonal = 0.0;
     for (size_t i = 0; i < T; i++) {
@@ -245,8 +231,7 @@ static inline prunesid_information ref_redundancy(const double *c, size_t T)
 }
 
 static inline double ref_threshold(
-    prunesid_information r, size_t N, size_t T, prunesid_preset preset)
-{
+    prunesid_information r, size_t N, size_t T, prunesid_preset preset) {
     if (preset == PRUNESID_QWEN2VL) {
         return fmax(18.0 * (double)N / (double)T, 1.0) * r.rho_cells;
     }
@@ -256,8 +241,7 @@ static inline double ref_threshold(
 /* ---- NMS ---------------------------------------------------------------------------------- */
 
 /* Stable insertion sort of list by falling key. */
-static inline void ref_sort_falling(int32_t *list, size_t n, const double *key)
-{
+static inline void ref_sort_falling(int32_t *list, size_t n, const double *key) {
     for (size_t i = 1; i < n; i++) {
         const int32_t item = list[i];
         size_t j = i;
@@ -268,8 +252,7 @@ static inline void ref_sort_falling(int32_t *list, size_t n, const double *key)
     }
 }
 
-static inline int ref_contains(const int32_t *list, size_t n, size_t item)
-{
+static inline int ref_contains(const int32_t *list, size_t n, size_t item) {
     for (size_t i = 0; i < n; i++) {
         if ((size_t)list[i] == item) {
             return 1;
@@ -282,8 +265,7 @@ static inline int ref_contains(const int32_t *list, size_t n, size_t item)
  * Returns its members; *n_survivors and *n_guarded (protected among them) are written. */
 static inline size_t ref_nms(const int32_t *group, int32_t k, const double *score, const double *c,
     size_t T, double tau, const int32_t *guarded, size_t n_guarded, int32_t *out,
-    size_t *n_survivors, size_t *n_guarded_here)
-{
+    size_t *n_survivors, size_t *n_guarded_here) {
     int32_t *const others = (int32_t *)ref_new(T, sizeof *others);
     int32_t *const rest = (int32_t *)ref_new(T, sizeof *rest);
     size_t n_others = 0, n_rest = 0, n = 0;
@@ -317,8 +299,7 @@ static inline size_t ref_nms(const int32_t *group, int32_t k, const double *scor
 
 /* ---- quotas ------------------------------------------------------------------------------- */
 
-static inline int64_t ref_sum(const int64_t *v, size_t n)
-{
+static inline int64_t ref_sum(const int64_t *v, size_t n) {
     int64_t sum = 0;
     for (size_t i = 0; i < n; i++) {
         sum += v[i];
@@ -327,8 +308,7 @@ static inline int64_t ref_sum(const int64_t *v, size_t n)
 }
 
 /* Marks the index of the largest key among those not marked, the lower one first; n if none. */
-static inline size_t ref_take_largest(const double *key, unsigned char *marked, size_t n)
-{
+static inline size_t ref_take_largest(const double *key, unsigned char *marked, size_t n) {
     size_t best = n;
     for (size_t i = 0; i < n; i++) {
         if (!marked[i] && (best == n || key[i] > key[best])) {
@@ -342,8 +322,7 @@ static inline size_t ref_take_largest(const double *key, unsigned char *marked, 
 }
 
 static inline void ref_quotas_proportional(
-    const int64_t *survivors, size_t K, int64_t N, int64_t *n)
-{
+    const int64_t *survivors, size_t K, int64_t N, int64_t *n) {
     const int64_t total = ref_sum(survivors, K);
     double *const remainder = (double *)ref_new(K, sizeof *remainder);
     unsigned char *const marked = (unsigned char *)ref_new(K, 1);
@@ -364,8 +343,7 @@ static inline void ref_quotas_proportional(
 }
 
 static inline void ref_quotas_bounded(const int64_t *sizes, const int64_t *survivors, size_t K,
-    int64_t N, int64_t reserved, int64_t *n)
-{
+    int64_t N, int64_t reserved, int64_t *n) {
     int64_t *const low = (int64_t *)ref_new(K, sizeof *low);
     int64_t *const up = (int64_t *)ref_new(K, sizeof *up);
     double *const key = (double *)ref_new(K, sizeof *key);
@@ -420,8 +398,7 @@ typedef struct ref_result {
     uint8_t *state;
 } ref_result;
 
-static inline void ref_free(ref_result *r)
-{
+static inline void ref_free(ref_result *r) {
     free(r->cosine);
     free(r->loading);
     free(r->order);
@@ -431,20 +408,17 @@ static inline void ref_free(ref_result *r)
 }
 
 /* The rules AUTO stands for. */
-static inline prunesid_preset ref_preset(prunesid_preset preset, int has_scores)
-{
+static inline prunesid_preset ref_preset(prunesid_preset preset, int has_scores) {
     return preset != PRUNESID_AUTO ? preset : has_scores ? PRUNESID_LLAVA : PRUNESID_QWEN2VL;
 }
 
-static inline size_t ref_n_groups(size_t N, size_t T, size_t d, prunesid_preset preset)
-{
+static inline size_t ref_n_groups(size_t N, size_t T, size_t d, prunesid_preset preset) {
     const size_t least = preset == PRUNESID_QWEN2VL ? 4 : 1;
     return ref_max(1, ref_min(ref_min(ref_max(N / 4, least), T), d));
 }
 
 /* Lists the kept tokens' state, and their indices by rank. */
-static inline void ref_finish(ref_result *r, size_t T)
-{
+static inline void ref_finish(ref_result *r, size_t T) {
     size_t n = 0;
     for (size_t i = 0; i < r->n_kept; i++) {
         r->state[r->order[i]] = PRUNESID_KEPT;
@@ -459,8 +433,7 @@ static inline void ref_finish(ref_result *r, size_t T)
 /* picks [T]: group after group, each as ref_nms leaves it. */
 static inline void ref_pick(ref_result *r, const int32_t *picks, const int64_t *sizes,
     const int64_t *survivors, const size_t *n_guarded, const double *score, size_t T, size_t K,
-    size_t n_keep, const int64_t *quotas, int fill)
-{
+    size_t n_keep, const int64_t *quotas, int fill) {
     int32_t *const rest = (int32_t *)ref_new(T, sizeof *rest);
     size_t n_rest = 0, begin = 0;
     for (size_t k = 0; k < K; k++) {
@@ -495,8 +468,7 @@ static inline void ref_pick(ref_result *r, const int32_t *picks, const int64_t *
 /* The whole selection. v [T, K] are loadings to use, or NULL (K is then by rule unless config sets
  * it); scores [T] or NULL. */
 static inline ref_result ref_select(
-    const prunesid_config *config, const double *x, const float *scores, const double *v)
-{
+    const prunesid_config *config, const double *x, const float *scores, const double *v) {
     const size_t T = config->n_tokens, d = config->dim, N = config->budget;
     const prunesid_preset preset = ref_preset(config->preset, scores != NULL);
     const size_t n_guarded = config->n_protected;
@@ -571,8 +543,7 @@ static inline ref_result ref_select(
 
 /* clamp(c phi, low, high) with the c that makes the sum right, then largest remainders. */
 static inline void ref_budgets(const double *phi_in, size_t B, size_t N, const size_t *low,
-    const size_t *high, size_t *budgets)
-{
+    const size_t *high, size_t *budgets) {
     double *const phi = (double *)ref_new(4 * B, sizeof *phi);
     double *const exact = phi + B, *const least = phi + 2 * B, *const most = phi + 3 * B;
     unsigned char *const settled = (unsigned char *)ref_new(B, 1);

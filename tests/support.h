@@ -49,8 +49,7 @@ static const prunesid_preset all_presets[] = {
 /* ---- random numbers ----------------------------------------------------------------------- */
 
 /* splitmix64 */
-static inline uint64_t random_bits(uint64_t *state)
-{
+static inline uint64_t random_bits(uint64_t *state) {
     uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
     z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
@@ -58,19 +57,16 @@ static inline uint64_t random_bits(uint64_t *state)
 }
 
 /* In [0, 1). */
-static inline double random_unit(uint64_t *state)
-{
+static inline double random_unit(uint64_t *state) {
     return (double)(random_bits(state) >> 11) * 0x1p-53;
 }
 
 /* In [low, high]. */
-static inline size_t random_size(uint64_t *state, size_t low, size_t high)
-{
+static inline size_t random_size(uint64_t *state, size_t low, size_t high) {
     return low + (size_t)(random_bits(state) % (high - low + 1));
 }
 
-static inline double random_normal(uint64_t *state)
-{
+static inline double random_normal(uint64_t *state) {
     const double radius = sqrt(-2.0 * log(1.0 - random_unit(state)));
     return radius * cos(6.283185307179586 * random_unit(state));
 }
@@ -85,8 +81,7 @@ typedef struct guard {
     size_t n_bytes;
 } guard;
 
-static inline guard guard_new(size_t n_bytes, int fill)
-{
+static inline guard guard_new(size_t n_bytes, int fill) {
     guard g = {NULL, NULL, n_bytes};
     void *base = NULL;
     assert_int_equal(posix_memalign(&base, 64, n_bytes + 3 * CANARY_BYTES), 0);
@@ -97,8 +92,7 @@ static inline guard guard_new(size_t n_bytes, int fill)
     return g;
 }
 
-static inline int guard_intact(const guard *g)
-{
+static inline int guard_intact(const guard *g) {
     for (size_t i = 0; i < CANARY_BYTES; i++) {
         if (g->data[-1 - (ptrdiff_t)i] != CANARY || g->data[g->n_bytes + i] != CANARY) {
             return 0;
@@ -108,8 +102,7 @@ static inline int guard_intact(const guard *g)
 }
 
 /* Whether every byte is still what it was filled with. */
-static inline int guard_untouched(const guard *g, int fill)
-{
+static inline int guard_untouched(const guard *g, int fill) {
     for (size_t i = 0; i < g->n_bytes; i++) {
         if (g->data[i] != fill) {
             return 0;
@@ -118,16 +111,14 @@ static inline int guard_untouched(const guard *g, int fill)
     return guard_intact(g);
 }
 
-static inline void guard_free(guard *g)
-{
+static inline void guard_free(guard *g) {
     assert_true(guard_intact(g));
     free(g->base);
     g->base = g->data = NULL;
 }
 
 /* Exactly the workspace that config needs, full of NaN. */
-static inline guard guard_workspace(const prunesid_config *config)
-{
+static inline guard guard_workspace(const prunesid_config *config) {
     const size_t n_bytes = prunesid_workspace_size(config);
     assert_true(n_bytes > 0);
     return guard_new(n_bytes, 0xFF);
@@ -143,8 +134,7 @@ typedef struct run {
 
 enum { OUTPUT_FILL = 0x5C };
 
-static inline run run_new(const prunesid_config *config)
-{
+static inline run run_new(const prunesid_config *config) {
     const size_t T = config->n_tokens, n_kept = prunesid_n_kept(config);
     const size_t bytes[6] = {n_kept * 4, n_kept * 4, T * 4, T, T * 4, T * 4};
     run r;
@@ -162,8 +152,7 @@ static inline run run_new(const prunesid_config *config)
     return r;
 }
 
-static inline void run_free(run *r)
-{
+static inline void run_free(run *r) {
     for (size_t i = 0; i < 6; i++) {
         guard_free(&r->memory[i]);
     }
@@ -171,8 +160,7 @@ static inline void run_free(run *r)
 
 /* loadings [T, n_groups], tight, or NULL. */
 static inline run run_select(const prunesid_config *config, const prunesid_tokens *tokens,
-    const float *scores, const float *loadings)
-{
+    const float *scores, const float *loadings) {
     run r = run_new(config);
     guard workspace = guard_workspace(config);
     r.status =
@@ -185,8 +173,7 @@ static inline run run_select(const prunesid_config *config, const prunesid_token
 }
 
 /* Bit for bit, the residual's and the clocks' too. */
-static inline int run_equal(const run *a, const run *b)
-{
+static inline int run_equal(const run *a, const run *b) {
     int equal = a->status == b->status && a->out.n_kept == b->out.n_kept &&
                 a->out.stats.rho == b->out.stats.rho && a->out.stats.tau == b->out.stats.tau &&
                 a->out.stats.n_survivors == b->out.stats.n_survivors &&
@@ -199,8 +186,7 @@ static inline int run_equal(const run *a, const run *b)
 }
 
 /* Exactly the promised number of distinct ascending indices, and outputs that agree with them. */
-static inline int run_consistent(const run *r, const prunesid_config *config)
-{
+static inline int run_consistent(const run *r, const prunesid_config *config) {
     const size_t T = config->n_tokens, n = r->out.n_kept;
     unsigned char *const kept = (unsigned char *)ref_new(T, 1);
     size_t n_state = 0;
@@ -232,15 +218,13 @@ static inline int run_consistent(const run *r, const prunesid_config *config)
 
 /* ---- number formats ----------------------------------------------------------------------- */
 
-static inline float float_from_bits(uint32_t bits)
-{
+static inline float float_from_bits(uint32_t bits) {
     float value;
     memcpy(&value, &bits, sizeof value);
     return value;
 }
 
-static inline double double_from_f16(uint16_t half)
-{
+static inline double double_from_f16(uint16_t half) {
     const int exponent = half >> 10 & 31, fraction = half & 1023;
     const double value = exponent == 31  ? (fraction ? NAN : INFINITY)
                          : exponent == 0 ? ldexp(fraction, -24)
@@ -248,14 +232,12 @@ static inline double double_from_f16(uint16_t half)
     return half & 0x8000 ? -value : value;
 }
 
-static inline float float_from_bf16(uint16_t half)
-{
+static inline float float_from_bf16(uint16_t half) {
     return float_from_bits((uint32_t)half << 16);
 }
 
 /* Nearest, ties to even, from the definition: the spacing at value is 2^(exponent - 10). */
-static inline uint16_t f16_from_double(double value)
-{
+static inline uint16_t f16_from_double(double value) {
     const uint16_t sign = signbit(value) ? 0x8000 : 0;
     const double magnitude = fabs(value);
     int exponent = -14;
@@ -269,21 +251,18 @@ static inline uint16_t f16_from_double(double value)
     return (uint16_t)(sign | (uint16_t)(units + (double)(exponent + 14) * 1024.0));
 }
 
-static inline uint16_t bf16_from_float(float value)
-{
+static inline uint16_t bf16_from_float(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
     return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
-static inline size_t dtype_bytes(prunesid_dtype dtype)
-{
+static inline size_t dtype_bytes(prunesid_dtype dtype) {
     return dtype == PRUNESID_F32 ? 4 : 2;
 }
 
 /* A new array of dtype with the n rounded values. */
-static inline void *convert(const float *values, size_t n, prunesid_dtype dtype)
-{
+static inline void *convert(const float *values, size_t n, prunesid_dtype dtype) {
     void *const out = ref_new(n, dtype_bytes(dtype));
     for (size_t i = 0; i < n; i++) {
         if (dtype == PRUNESID_F32) {
@@ -297,8 +276,7 @@ static inline void *convert(const float *values, size_t n, prunesid_dtype dtype)
 }
 
 /* The n elements of data as float64. */
-static inline double *widen(const void *data, size_t n, prunesid_dtype dtype)
-{
+static inline double *widen(const void *data, size_t n, prunesid_dtype dtype) {
     double *const out = (double *)ref_new(n, sizeof *out);
     for (size_t i = 0; i < n; i++) {
         out[i] = dtype == PRUNESID_F32   ? (double)((const float *)data)[i]
@@ -325,8 +303,7 @@ typedef enum kind {
 } kind;
 
 /* Singular values that fall by 4 % a component, as they do in real tokens. */
-static inline void fill_real(float *x, size_t T, size_t d, uint64_t *state)
-{
+static inline void fill_real(float *x, size_t T, size_t d, uint64_t *state) {
     const size_t rank = ref_min(ref_min(T, d), 96);
     double *const left = (double *)ref_new(T * rank, sizeof *left);
     double *const right = (double *)ref_new(rank * d, sizeof *right);
@@ -361,8 +338,7 @@ static inline void fill_real(float *x, size_t T, size_t d, uint64_t *state)
 }
 
 /* A new [T, d]. */
-static inline float *tokens_new(kind what, size_t T, size_t d, uint64_t seed)
-{
+static inline float *tokens_new(kind what, size_t T, size_t d, uint64_t seed) {
     float *const x = (float *)ref_new(T * d, sizeof *x);
     uint64_t state = seed;
     const double scale = what == KIND_HUGE ? 1e30 : what == KIND_TINY ? 1e-38 : 1.0;
@@ -405,8 +381,7 @@ static inline float *tokens_new(kind what, size_t T, size_t d, uint64_t seed)
 }
 
 /* [T] distinct positive importance scores, heavy-tailed as attention is. */
-static inline float *scores_new(size_t T, uint64_t seed)
-{
+static inline float *scores_new(size_t T, uint64_t seed) {
     float *const scores = (float *)ref_new(T, sizeof *scores);
     uint64_t state = seed;
     for (size_t i = 0; i < T; i++) {
@@ -421,8 +396,7 @@ static const char *const all_sets[] = {"astronaut_swin512", "astronaut_vit384", 
     "chelsea_vit512", "coffee_vit384", "raccoon_vit384", "rocket_vit384"};
 
 /* Loads <folder>/<set>/<name>, PRUNESID_TEST_DATA first, then PRUNESID_EXAMPLES_DATA. 0 or -1. */
-static inline int load(const char *set, const char *name, npy_array *array)
-{
+static inline int load(const char *set, const char *name, npy_array *array) {
     static const char *const folders[] = {PRUNESID_TEST_DATA, PRUNESID_EXAMPLES_DATA};
     char path[1024], error[256];
     for (size_t i = 0; i < N_ITEMS(folders); i++) {
@@ -435,8 +409,7 @@ static inline int load(const char *set, const char *name, npy_array *array)
 }
 
 /* The tokens of a set, float16 as they are stored; free with npy_free. */
-static inline npy_array load_tokens(const char *set, prunesid_tokens *view)
-{
+static inline npy_array load_tokens(const char *set, prunesid_tokens *view) {
     npy_array array;
     CHECK(load(set, "tokens.npy", &array) == 0, "no tokens.npy of %s", set);
     assert_true(array.n_dims == 2 && array.kind == 'f' && array.item_bytes == 2);
@@ -452,16 +425,14 @@ typedef struct expected {
     int32_t *order, *group;
 } expected;
 
-static inline prunesid_preset preset_named(const char *name)
-{
+static inline prunesid_preset preset_named(const char *name) {
     return strcmp(name, "auto") == 0    ? PRUNESID_AUTO
            : strcmp(name, "paper") == 0 ? PRUNESID_PAPER
            : strcmp(name, "llava") == 0 ? PRUNESID_LLAVA
                                         : PRUNESID_QWEN2VL;
 }
 
-static inline int32_t *read_integers(FILE *file, size_t n)
-{
+static inline int32_t *read_integers(FILE *file, size_t n) {
     int32_t *const list = (int32_t *)ref_new(n, sizeof *list);
     for (size_t i = 0; i < n; i++) {
         int value = 0;
@@ -472,8 +443,7 @@ static inline int32_t *read_integers(FILE *file, size_t n)
 }
 
 /* Opens <PRUNESID_TEST_DATA>/<set>/<name> and reads the number of cases; NULL if there is none. */
-static inline FILE *expected_open(const char *set, const char *name, size_t *n_cases)
-{
+static inline FILE *expected_open(const char *set, const char *name, size_t *n_cases) {
     char path[1024];
     snprintf(path, sizeof path, "%s/%s/%s", PRUNESID_TEST_DATA, set, name);
     FILE *const file = fopen(path, "r");
@@ -483,8 +453,7 @@ static inline FILE *expected_open(const char *set, const char *name, size_t *n_c
     return file;
 }
 
-static inline expected expected_read(FILE *file)
-{
+static inline expected expected_read(FILE *file) {
     expected e;
     char asked[16], preset[16];
     assert_int_equal(fscanf(file, "%15s %15s", asked, preset), 2);
@@ -499,16 +468,14 @@ static inline expected expected_read(FILE *file)
     return e;
 }
 
-static inline void expected_free(expected *e)
-{
+static inline void expected_free(expected *e) {
     free(e->order);
     free(e->group);
 }
 
 /* |a and b| / |a or b| of two sets below n_universe. */
 static inline double jaccard(
-    const int32_t *a, size_t n_a, const int32_t *b, size_t n_b, size_t n_universe)
-{
+    const int32_t *a, size_t n_a, const int32_t *b, size_t n_b, size_t n_universe) {
     unsigned char *const in = (unsigned char *)ref_new(n_universe, 1);
     size_t n_both = 0;
     for (size_t i = 0; i < n_a; i++) {

@@ -10,8 +10,7 @@ typedef struct problem {
     int has_low, has_high;
 } problem;
 
-static size_t sum(const size_t *v, size_t n)
-{
+static size_t sum(const size_t *v, size_t n) {
     size_t total = 0;
     for (size_t i = 0; i < n; i++) {
         total += v[i];
@@ -19,8 +18,7 @@ static size_t sum(const size_t *v, size_t n)
     return total;
 }
 
-static void compare(const problem *p, int number)
-{
+static void compare(const problem *p, int number) {
     const size_t *const low = p->has_low ? p->low : NULL, *const high =
                                                               p->has_high ? p->high : NULL;
     guard got = guard_new(p->B * sizeof(size_t), 0x44);
@@ -40,8 +38,7 @@ static void compare(const problem *p, int number)
     guard_free(&got);
 }
 
-static void match_reference(void **unused)
-{
+static void match_reference(void **unused) {
     uint64_t state = 77;
     (void)unused;
     for (int i = 0; i < 6000; i++) {
@@ -68,8 +65,7 @@ static void match_reference(void **unused)
     }
 }
 
-static void known_values(void **unused)
-{
+static void known_values(void **unused) {
     static const double phi[] = {0.75, 0.25}, equal[] = {0.5, 0.5, 0.5}, none[] = {-1.0, 0.0, -0.5};
     static const size_t low[] = {10, 70}, high[] = {60, 200};
     size_t n[3];
@@ -88,8 +84,7 @@ static void known_values(void **unused)
     assert_true(n[0] == 64);
 }
 
-static void refuse(void **unused)
-{
+static void refuse(void **unused) {
     static const double phi[] = {0.5, 0.5}, nan_last[] = {0.5, NAN}, infinite[] = {INFINITY, 0.5};
     static const size_t low[] = {3, 3}, high[] = {4, 2};
     size_t n[2] = {99, 99};
@@ -111,8 +106,7 @@ static void refuse(void **unused)
     assert_true(n[0] == 99 && n[1] == 99);
 }
 
-static void single_image(void **unused)
-{
+static void single_image(void **unused) {
     static const struct {
         double phi, phi_ref;
         size_t N, low, high, want;
@@ -153,8 +147,7 @@ static void single_image(void **unused)
     assert_int_equal(n, 99);
 }
 
-static void calibration_is_the_mean(void **unused)
-{
+static void calibration_is_the_mean(void **unused) {
     prunesid_calibration calibration = {0.0, 0};
     uint64_t state = 5;
     double total = 0.0;
@@ -173,8 +166,7 @@ static void calibration_is_the_mean(void **unused)
     assert_true(calibration.phi_mean == before.phi_mean && calibration.n_images == before.n_images);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(match_reference),
         cmocka_unit_test(known_values),

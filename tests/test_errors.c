@@ -15,8 +15,7 @@ typedef struct call {
     size_t ld_loadings, missing_bytes, shift_bytes, shift_scores, shift_loadings;
 } call;
 
-static call call_new(void)
-{
+static call call_new(void) {
     call c;
     uint64_t state = 1;
     memset(&c, 0, sizeof c);
@@ -38,8 +37,7 @@ static call call_new(void)
 }
 
 /* Runs it in guarded memory; on an error every output must be as it was. */
-static prunesid_status call_run(call *c)
-{
+static prunesid_status call_run(call *c) {
     prunesid_config good = prunesid_config_init(PRUNESID_PAPER, T, D, N);
     good.n_groups = K;
     run r = run_new(&good);
@@ -73,8 +71,7 @@ static prunesid_status call_run(call *c)
     return status;
 }
 
-static void the_unbroken_call_works(void **unused)
-{
+static void the_unbroken_call_works(void **unused) {
     call c = call_new();
     (void)unused;
     for (int i = 0; i < 8; i++) {
@@ -87,180 +84,140 @@ static void the_unbroken_call_works(void **unused)
 
 typedef void breaker(call *c);
 
-static void break_preset(call *c)
-{
+static void break_preset(call *c) {
     c->config.preset = (prunesid_preset)4;
 }
-static void break_preset_below(call *c)
-{
+static void break_preset_below(call *c) {
     c->config.preset = (prunesid_preset)-1;
 }
-static void break_svd(call *c)
-{
+static void break_svd(call *c) {
     c->config.svd = (prunesid_svd)3;
 }
-static void break_dtype(call *c)
-{
+static void break_dtype(call *c) {
     c->tokens.dtype = (prunesid_dtype)3;
 }
-static void break_no_tokens(call *c)
-{
+static void break_no_tokens(call *c) {
     c->config.n_tokens = c->tokens.n_tokens = 0;
 }
-static void break_no_channels(call *c)
-{
+static void break_no_channels(call *c) {
     c->config.dim = c->tokens.dim = 0;
 }
-static void break_many_tokens(call *c)
-{
+static void break_many_tokens(call *c) {
     c->config.n_tokens = c->tokens.n_tokens = (size_t)INT32_MAX + 1;
 }
-static void break_many_channels(call *c)
-{
+static void break_many_channels(call *c) {
     c->config.dim = c->tokens.dim = c->tokens.ld = (size_t)INT32_MAX + 1;
 }
-static void break_wide_stride(call *c)
-{
+static void break_wide_stride(call *c) {
     c->tokens.ld = SIZE_MAX / 8;
 }
-static void break_shape_tokens(call *c)
-{
+static void break_shape_tokens(call *c) {
     c->tokens.n_tokens = T - 1;
 }
-static void break_shape_dim(call *c)
-{
+static void break_shape_dim(call *c) {
     c->tokens.dim = D - 1;
 }
-static void break_stride(call *c)
-{
+static void break_stride(call *c) {
     c->tokens.ld = D - 1;
 }
-static void break_stride_loadings(call *c)
-{
+static void break_stride_loadings(call *c) {
     c->has_loadings = 1;
     c->ld_loadings = K - 1;
 }
-static void break_alignment(call *c)
-{
+static void break_alignment(call *c) {
     c->tokens.data = (const unsigned char *)(const void *)c->x + 2;
 }
-static void break_alignment_f16(call *c)
-{
+static void break_alignment_f16(call *c) {
     c->tokens.data = (const unsigned char *)(const void *)c->x + 1;
     c->tokens.dtype = PRUNESID_F16;
 }
-static void break_alignment_scores(call *c)
-{
+static void break_alignment_scores(call *c) {
     c->has_scores = 1;
     c->shift_scores = 1;
 }
-static void break_alignment_loadings(call *c)
-{
+static void break_alignment_loadings(call *c) {
     c->has_loadings = 1;
     c->shift_loadings = 1;
 }
-static void break_wide_loadings(call *c)
-{
+static void break_wide_loadings(call *c) {
     c->has_loadings = 1;
     c->ld_loadings = SIZE_MAX / 4 + 3;
 }
-static void break_svd_below(call *c)
-{
+static void break_svd_below(call *c) {
     c->config.svd = (prunesid_svd)-1;
 }
-static void break_dtype_below(call *c)
-{
+static void break_dtype_below(call *c) {
     c->tokens.dtype = (prunesid_dtype)-1;
 }
-static void break_groups_large(call *c)
-{
+static void break_groups_large(call *c) {
     c->config.n_groups = (size_t)INT32_MAX + 1;
 }
-static void break_view_tokens(call *c)
-{
+static void break_view_tokens(call *c) {
     c->tokens.n_tokens = (size_t)INT32_MAX + 1;
 }
-static void break_view_dim(call *c)
-{
+static void break_view_dim(call *c) {
     c->tokens.dim = c->tokens.ld = (size_t)INT32_MAX + 1;
 }
-static void break_view_empty(call *c)
-{
+static void break_view_empty(call *c) {
     c->tokens.dim = 0;
 }
-static void break_workspace_overflow(call *c)
-{
+static void break_workspace_overflow(call *c) {
     c->has_loadings = 1;
     c->config.n_groups = INT32_MAX;
     c->ld_loadings = INT32_MAX;
     c->config.n_tokens = c->tokens.n_tokens = INT32_MAX;
 }
-static void break_budget_zero(call *c)
-{
+static void break_budget_zero(call *c) {
     c->config.budget = 0;
 }
-static void break_budget_large(call *c)
-{
+static void break_budget_large(call *c) {
     c->config.budget = (size_t)INT32_MAX + 1;
 }
-static void break_reserved(call *c)
-{
+static void break_reserved(call *c) {
     c->config.reserved = N;
 }
-static void break_reserved_above(call *c)
-{
+static void break_reserved_above(call *c) {
     c->config.reserved = SIZE_MAX;
 }
-static void break_groups(call *c)
-{
+static void break_groups(call *c) {
     c->config.n_groups = D + 1;
 }
-static void break_groups_none(call *c)
-{
+static void break_groups_none(call *c) {
     c->has_loadings = 1;
     c->config.n_groups = 0;
 }
-static void break_guarded_descending(call *c)
-{
+static void break_guarded_descending(call *c) {
     c->config.n_protected = 3;
     c->guarded[1] = 5;
     c->guarded[2] = 4;
 }
-static void break_guarded_twice(call *c)
-{
+static void break_guarded_twice(call *c) {
     c->config.n_protected = 3;
     c->guarded[2] = c->guarded[1];
 }
-static void break_guarded_negative(call *c)
-{
+static void break_guarded_negative(call *c) {
     c->config.n_protected = 3;
     c->guarded[0] = -1;
 }
-static void break_guarded_above(call *c)
-{
+static void break_guarded_above(call *c) {
     c->config.n_protected = 3;
     c->guarded[2] = T;
 }
-static void break_guarded_many(call *c)
-{
+static void break_guarded_many(call *c) {
     c->config.n_protected = N + 1;
 }
-static void break_guarded_and_reserved(call *c)
-{
+static void break_guarded_and_reserved(call *c) {
     c->config.reserved = 1;
     c->config.n_protected = N;
 }
-static void break_short(call *c)
-{
+static void break_short(call *c) {
     c->missing_bytes = 1;
 }
-static void break_workspace_alignment(call *c)
-{
+static void break_workspace_alignment(call *c) {
     c->shift_bytes = 8;
 }
 
-static void each_cause_has_its_status(void **unused)
-{
+static void each_cause_has_its_status(void **unused) {
     static const struct {
         breaker *apply;
         prunesid_status status;
@@ -315,8 +272,7 @@ static void each_cause_has_its_status(void **unused)
 
 /* First, middle, last; each kind of non-number; every dtype; and what lies in the padding is not
  * looked at. */
-static void non_finite_tokens(void **unused)
-{
+static void non_finite_tokens(void **unused) {
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     static const size_t places[][2] = {{0, 0}, {0, D - 1}, {13, 5}, {T - 1, 0}, {T - 1, D - 1}};
     (void)unused;
@@ -349,8 +305,7 @@ static void non_finite_tokens(void **unused)
     }
 }
 
-static void non_finite_scores_and_loadings(void **unused)
-{
+static void non_finite_scores_and_loadings(void **unused) {
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     (void)unused;
     for (size_t i = 0; i < 9; i++) {
@@ -367,8 +322,7 @@ static void non_finite_scores_and_loadings(void **unused)
 }
 
 /* Keeping everything needs no SVD, but a wrong argument is still one. */
-static void checks_where_nothing_is_pruned(void **unused)
-{
+static void checks_where_nothing_is_pruned(void **unused) {
     call c = call_new();
     (void)unused;
     c.config.budget = T;
@@ -391,8 +345,7 @@ static void checks_where_nothing_is_pruned(void **unused)
     run_free(&r);
 }
 
-static void null_pointers(void **unused)
-{
+static void null_pointers(void **unused) {
     call c = call_new();
     c.tokens.data = c.x;
     guard workspace = guard_workspace(&c.config);
@@ -453,8 +406,7 @@ static void null_pointers(void **unused)
 }
 
 /* The stages check what select checks, in guarded outputs. */
-static void stages_refuse(void **unused)
-{
+static void stages_refuse(void **unused) {
     (void)unused;
     for (int i = 0; i < 6; i++) {
         call c = call_new();
@@ -516,8 +468,7 @@ static void stages_refuse(void **unused)
     }
 }
 
-static void nms_refuses_groups_scores_and_thresholds(void **unused)
-{
+static void nms_refuses_groups_scores_and_thresholds(void **unused) {
     static const int32_t bad[] = {-1, K, INT32_MAX, INT32_MIN};
     call c = call_new();
     guard workspace = guard_workspace(&c.config);
@@ -546,8 +497,7 @@ static void nms_refuses_groups_scores_and_thresholds(void **unused)
     guard_free(&workspace);
 }
 
-static void workspace_size_of_an_invalid_configuration_is_zero(void **unused)
-{
+static void workspace_size_of_an_invalid_configuration_is_zero(void **unused) {
     static breaker *const breakers[] = {break_preset, break_svd, break_no_tokens, break_no_channels,
         break_many_tokens, break_budget_zero, break_many_channels, break_budget_large,
         break_reserved};
@@ -567,8 +517,7 @@ static void workspace_size_of_an_invalid_configuration_is_zero(void **unused)
     assert_true(n_bytes == 0 || n_bytes > (size_t)INT32_MAX * 4);
 }
 
-static void status_strings_are_distinct(void **unused)
-{
+static void status_strings_are_distinct(void **unused) {
     static const prunesid_status all[] = {
 #define NAME(name, value, text) name,
         PRUNESID_STATUS_TABLE(NAME)
@@ -598,8 +547,7 @@ typedef struct counter {
     guard memory;
 } counter;
 
-static void *allocate(size_t n_bytes, void *user)
-{
+static void *allocate(size_t n_bytes, void *user) {
     counter *const c = (counter *)user;
     c->n_allocated++;
     c->n_bytes = n_bytes;
@@ -610,16 +558,14 @@ static void *allocate(size_t n_bytes, void *user)
     return c->memory.data;
 }
 
-static void release(void *memory, void *user)
-{
+static void release(void *memory, void *user) {
     counter *const c = (counter *)user;
     c->n_released++;
     assert_ptr_equal(memory, c->memory.data);
     guard_free(&c->memory);
 }
 
-static void allocator_is_used_once(void **unused)
-{
+static void allocator_is_used_once(void **unused) {
     call c = call_new();
     c.tokens.data = c.x;
     run want = run_select(&c.config, &c.tokens, NULL, NULL), r = run_new(&c.config);
@@ -640,8 +586,7 @@ static void allocator_is_used_once(void **unused)
     run_free(&want);
 }
 
-static void allocator_failures(void **unused)
-{
+static void allocator_failures(void **unused) {
     call c = call_new();
     run r = run_new(&c.config);
     counter count = {0, 0, 1, 0, {NULL, NULL, 0}};
@@ -684,8 +629,7 @@ static void allocator_failures(void **unused)
 }
 
 /* More groups than tokens or channels can come from an engine's loadings, not from our SVD. */
-static void loadings_refuse_more_groups_than_components(void **unused)
-{
+static void loadings_refuse_more_groups_than_components(void **unused) {
     call c = call_new();
     float v[T * (D + 1)];
     (void)unused;
@@ -698,8 +642,7 @@ static void loadings_refuse_more_groups_than_components(void **unused)
     guard_free(&workspace);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_unbroken_call_works),
         cmocka_unit_test(each_cause_has_its_status),

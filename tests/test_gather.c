@@ -3,8 +3,7 @@
 
 enum { ROWS = 40 };
 
-static void copies_rows_of_any_size(void **unused)
-{
+static void copies_rows_of_any_size(void **unused) {
     static const size_t shapes[][3] = {/* row, row stride, out stride in bytes */
         {1, 1, 1}, {2, 2, 2}, {7, 9, 8}, {64, 64, 64}, {2048, 2048, 2048}, {4096, 4100, 4097},
         {3, 3, 100}};
@@ -32,8 +31,7 @@ static void copies_rows_of_any_size(void **unused)
     }
 }
 
-static void works_in_place(void **unused)
-{
+static void works_in_place(void **unused) {
     static const int32_t indices[] = {0, 1, 5, 6, 20, 39};
     uint32_t rows[ROWS][5];
     (void)unused;
@@ -53,8 +51,7 @@ static void works_in_place(void **unused)
     }
 }
 
-static void follows_a_selection(void **unused)
-{
+static void follows_a_selection(void **unused) {
     float *const x = tokens_new(KIND_REAL, 60, 16, 3);
     const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 60, 16, 12);
     const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, 60, 16);
@@ -72,8 +69,7 @@ static void follows_a_selection(void **unused)
     free(x);
 }
 
-static void refuses(void **unused)
-{
+static void refuses(void **unused) {
     char rows[12] = "abcdefghijk", out[4] = "...";
     int32_t indices[2] = {0, 1};
     static const int32_t bad[] = {-1, 3, INT32_MAX, INT32_MIN};
@@ -96,8 +92,7 @@ static void refuses(void **unused)
     assert_string_equal(out, "...");
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies_rows_of_any_size),
         cmocka_unit_test(works_in_place),

@@ -1,8 +1,7 @@
 /* test_group.c - grouping by the largest absolute loading.   MIT licence. */
 #include "support.h"
 
-static void matches_reference(void **unused)
-{
+static void matches_reference(void **unused) {
     uint64_t state = 1;
     static const size_t shapes[][3] = {
         {1, 1, 1}, {7, 3, 3}, {16, 1, 4}, {33, 300, 301}, {576, 16, 16}, {50, 80, 97}};
@@ -38,8 +37,7 @@ static void matches_reference(void **unused)
     }
 }
 
-static void signs_do_not_matter(void **unused)
-{
+static void signs_do_not_matter(void **unused) {
     static const float v[2][3] = {{0.25f, -0.5f, 0.5f}, {-0.0f, 0.0f, -0.0f}};
     int32_t group[2];
     float loading[2];
@@ -51,8 +49,7 @@ static void signs_do_not_matter(void **unused)
     assert_false(signbit(loading[1]));
 }
 
-static void refuses(void **unused)
-{
+static void refuses(void **unused) {
     float v[6] = {1, 2, 3, 4, 5, 6};
     int32_t group[3] = {9, 9, 9};
     float loading[3] = {9, 9, 9};
@@ -81,8 +78,7 @@ static void refuses(void **unused)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches_reference),
         cmocka_unit_test(signs_do_not_matter),

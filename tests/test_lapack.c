@@ -17,8 +17,7 @@ static int first_failure, n_failures, n_calls; /* n_failures calls fail from the
 lapack_int LAPACKE_dsyevr_work(int layout, char jobz, char range, char uplo, lapack_int n,
     double *a, lapack_int lda, double vl, double vu, lapack_int il, lapack_int iu, double abstol,
     lapack_int *m, double *w, double *z, lapack_int ldz, lapack_int *isuppz, double *work,
-    lapack_int lwork, lapack_int *iwork, lapack_int liwork)
-{
+    lapack_int lwork, lapack_int *iwork, lapack_int liwork) {
     const int call = n_calls++ - first_failure;
     const failure fails = call >= 0 && call < n_failures ? mode : NO_FAILURE;
     lapack_int info = 0;
@@ -41,8 +40,7 @@ typedef struct problem {
     prunesid_tokens tokens;
 } problem;
 
-static problem problem_new(size_t T, size_t d, prunesid_svd svd)
-{
+static problem problem_new(size_t T, size_t d, prunesid_svd svd) {
     problem p;
     p.x = tokens_new(KIND_REAL, T, d, 3);
     p.config = prunesid_config_init(PRUNESID_AUTO, T, d, 64);
@@ -51,8 +49,7 @@ static problem problem_new(size_t T, size_t d, prunesid_svd svd)
     return p;
 }
 
-static run run_with(const problem *p, failure how, int how_often)
-{
+static run run_with(const problem *p, failure how, int how_often) {
     mode = how;
     n_failures = how_often;
     n_calls = 0;
@@ -61,8 +58,7 @@ static run run_with(const problem *p, failure how, int how_often)
 
 static const failure failures[] = {INFO_POSITIVE, INFO_NEGATIVE, NAN_VALUES, NAN_VECTORS};
 
-static void the_override_is_in_place(void **unused)
-{
+static void the_override_is_in_place(void **unused) {
     problem p = problem_new(100, 80, PRUNESID_SVD_EXACT);
     run r = run_with(&p, NO_FAILURE, 0);
     (void)unused;
@@ -72,8 +68,7 @@ static void the_override_is_in_place(void **unused)
     free(p.x);
 }
 
-static void a_failure_writes_nothing(void **unused)
-{
+static void a_failure_writes_nothing(void **unused) {
     static const size_t shapes[][2] = {{100, 80}, {300, 280}};
     (void)unused;
     for (size_t i = 0; i < 3 * 2 * N_ITEMS(failures); i++) {
@@ -88,8 +83,7 @@ static void a_failure_writes_nothing(void **unused)
     }
 }
 
-static void loadings_report_it_too(void **unused)
-{
+static void loadings_report_it_too(void **unused) {
     problem p = problem_new(100, 80, PRUNESID_SVD_EXACT);
     guard workspace = guard_workspace(&p.config), v = guard_new(100 * 64 * 4, 0x21);
     prunesid_stats stats, before;
@@ -110,8 +104,7 @@ static void loadings_report_it_too(void **unused)
 }
 
 /* KRYLOV falls back to EXACT, which keeps what EXACT keeps, and says what LAPACK said. */
-static void krylov_falls_back_when_its_own_call_fails(void **unused)
-{
+static void krylov_falls_back_when_its_own_call_fails(void **unused) {
     problem exact = problem_new(300, 280, PRUNESID_SVD_EXACT);
     problem p = problem_new(300, 280, PRUNESID_SVD_KRYLOV);
     run want = run_with(&exact, NO_FAILURE, 0);
@@ -136,8 +129,7 @@ static void krylov_falls_back_when_its_own_call_fails(void **unused)
 }
 
 /* Whichever call it is that fails: KRYLOV falls back, SKETCH has nothing to fall back on. */
-static void any_call_may_fail(void **unused)
-{
+static void any_call_may_fail(void **unused) {
     problem p = problem_new(300, 280, PRUNESID_SVD_EXACT);
     run exact = run_with(&p, NO_FAILURE, 0);
     (void)unused;
@@ -161,8 +153,7 @@ static void any_call_may_fail(void **unused)
 }
 
 /* dsyevr finds fewer than it was asked for where a multiple eigenvalue is cut, with info 0. */
-static void fewer_eigenvectors_than_asked_for(void **unused)
-{
+static void fewer_eigenvectors_than_asked_for(void **unused) {
     static const size_t shapes[][2] = {{100, 80}, {300, 280}};
     (void)unused;
     for (size_t i = 0; i < 6; i++) {
@@ -174,8 +165,7 @@ static void fewer_eigenvectors_than_asked_for(void **unused)
     }
 }
 
-static void keeping_everything_needs_no_lapack(void **unused)
-{
+static void keeping_everything_needs_no_lapack(void **unused) {
     problem p = problem_new(50, 40, PRUNESID_SVD_EXACT);
     run r = run_with(&p, INFO_POSITIVE, 1000);
     (void)unused;
@@ -185,8 +175,7 @@ static void keeping_everything_needs_no_lapack(void **unused)
     free(p.x);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_override_is_in_place),
         cmocka_unit_test(a_failure_writes_nothing),

@@ -11,8 +11,7 @@ typedef struct problem {
 } problem;
 
 /* Runs both and compares everything. */
-static void compare(const problem *p, double tau, const char *what)
-{
+static void compare(const problem *p, double tau, const char *what) {
     const size_t T = p->config.n_tokens, K = p->config.n_groups;
     guard workspace = guard_workspace(&p->config);
     guard order = guard_new(T * 4, 0xEE), members = guard_new(K * 4, 0xEE);
@@ -58,8 +57,7 @@ typedef struct made {
     int32_t *group;
 } made;
 
-static made made_new(kind what, prunesid_dtype dtype, size_t T, size_t d, size_t K, uint64_t seed)
-{
+static made made_new(kind what, prunesid_dtype dtype, size_t T, size_t d, size_t K, uint64_t seed) {
     made m;
     uint64_t state = seed;
     m.values = tokens_new(what, T, d, seed);
@@ -81,8 +79,7 @@ static made made_new(kind what, prunesid_dtype dtype, size_t T, size_t d, size_t
     return m;
 }
 
-static void made_free(made *m)
-{
+static void made_free(made *m) {
     free(m->values);
     free(m->data);
     free(m->x);
@@ -91,8 +88,7 @@ static void made_free(made *m)
     free(m->group);
 }
 
-static void matches_reference(void **unused)
-{
+static void matches_reference(void **unused) {
     static const double taus[] = {-2.0, -0.3, -0.01, 0.03, 0.3, 0.7, 0.97, 1.0 - 1e-6, 1.0, 1.5};
     static const size_t shapes[][3] = {
         {1, 1, 1}, {2, 3, 1}, {60, 24, 4}, {200, 64, 7}, {90, 300, 2}};
@@ -123,8 +119,7 @@ static void matches_reference(void **unused)
 }
 
 /* A cosine a hair above or below tau is decided as in float64. */
-static void decides_near_tau(void **unused)
-{
+static void decides_near_tau(void **unused) {
     static const double hairs[] = {1e-7, -1e-7, 1e-9, -1e-9, 1e-12, -1e-12};
     made m = made_new(KIND_REAL, PRUNESID_F32, 120, 48, 3, 21);
     uint64_t state = 4;
@@ -142,8 +137,7 @@ static void decides_near_tau(void **unused)
 }
 
 /* Tokens e0 and cos e0 + sin e1 in one group: the second survives if and only if cos <= tau. */
-static void one_pair_near_tau(void **unused)
-{
+static void one_pair_near_tau(void **unused) {
     (void)unused;
     for (int i = 0; i < 400; i++) {
         const double tau = -0.999 + 1.998 * i / 399.0;
@@ -158,8 +152,7 @@ static void one_pair_near_tau(void **unused)
     }
 }
 
-static void ties_and_useless_scores(void **unused)
-{
+static void ties_and_useless_scores(void **unused) {
     made m = made_new(KIND_DUPLICATES, PRUNESID_F32, 100, 32, 3, 31);
     uint64_t state = 8;
     (void)unused;
@@ -180,8 +173,7 @@ static void ties_and_useless_scores(void **unused)
     made_free(&m);
 }
 
-static void protected_tokens_survive(void **unused)
-{
+static void protected_tokens_survive(void **unused) {
     static const int32_t protected_indices[] = {0, 3, 4, 50, 51, 52, 99};
     made m = made_new(KIND_REAL, PRUNESID_F32, 100, 32, 4, 41);
     static const double taus[] = {-2.0, 0.0, 0.2, 0.6, 1.0};
@@ -197,8 +189,7 @@ static void protected_tokens_survive(void **unused)
     made_free(&m);
 }
 
-static void empty_groups_and_one_group(void **unused)
-{
+static void empty_groups_and_one_group(void **unused) {
     made m = made_new(KIND_REAL, PRUNESID_F32, 64, 32, 8, 51);
     (void)unused;
     for (size_t i = 0; i < 64; i++) {
@@ -210,8 +201,7 @@ static void empty_groups_and_one_group(void **unused)
     made_free(&m);
 }
 
-static void padded_rows(void **unused)
-{
+static void padded_rows(void **unused) {
     made m = made_new(KIND_REAL, PRUNESID_F32, 64, 32, 4, 61);
     float *const padded = (float *)ref_new(64 * 45, sizeof *padded);
     (void)unused;
@@ -225,8 +215,7 @@ static void padded_rows(void **unused)
     made_free(&m);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches_reference),
         cmocka_unit_test(decides_near_tau),

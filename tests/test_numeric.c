@@ -6,8 +6,7 @@
 #endif
 
 /* cos((h, c), (1, 0)) = h / |(h, c)| with c a power of two near h: rho of two tokens tells h. */
-static void check_value(const uint16_t row[2], prunesid_dtype dtype, double h, double c)
-{
+static void check_value(const uint16_t row[2], prunesid_dtype dtype, double h, double c) {
     static const uint16_t one[] = {0, 0x3C00, 0x3F80};
     const uint16_t x[4] = {row[0], row[1], one[dtype], 0};
     const prunesid_config config = prunesid_config_init(PRUNESID_PAPER, 2, 2, 1);
@@ -22,8 +21,7 @@ static void check_value(const uint16_t row[2], prunesid_dtype dtype, double h, d
         "pattern %04x: %.17g, not %.17g", row[0], got.rho, want);
 }
 
-static void every_pattern(prunesid_dtype dtype, int exponent_bits)
-{
+static void every_pattern(prunesid_dtype dtype, int exponent_bits) {
     const int fraction_bits = 15 - exponent_bits;
     const uint16_t exponent_mask = (uint16_t)(0x7FFF >> fraction_bits << fraction_bits);
     uint32_t n_values = 0;
@@ -48,20 +46,17 @@ static void every_pattern(prunesid_dtype dtype, int exponent_bits)
     assert_int_equal(n_values, 65536 - (2 << fraction_bits));
 }
 
-static void every_f16_pattern(void **unused)
-{
+static void every_f16_pattern(void **unused) {
     (void)unused;
     every_pattern(PRUNESID_F16, 5);
 }
 
-static void every_bf16_pattern(void **unused)
-{
+static void every_bf16_pattern(void **unused) {
     (void)unused;
     every_pattern(PRUNESID_BF16, 8);
 }
 
-static void every_non_finite_f32_exponent(void **unused)
-{
+static void every_non_finite_f32_exponent(void **unused) {
     static const uint32_t infinite[] = {0x7F800000, 0xFF800000, 0x7F800001, 0xFFFFFFFF, 0x7FC00000};
     static const uint32_t finite[] = {0, 0x80000000, 1, 0x7F7FFFFF, 0xFF7FFFFF, 0x00800000};
     (void)unused;
@@ -77,8 +72,7 @@ static void every_non_finite_f32_exponent(void **unused)
 
 /* Half of a token's channels hold x, half -200: centred per token, A = sigmoid(x) / 2 times +-1, so
  * that the only component is sigmoid(x) over its norm. */
-static double sigmoid_error(size_t T, size_t d, prunesid_svd svd, double limit)
-{
+static double sigmoid_error(size_t T, size_t d, prunesid_svd svd, double limit) {
     float *const x = (float *)ref_new(T * d, sizeof *x), *const v = (float *)ref_new(T, sizeof *v);
     double *const want = (double *)ref_new(T, sizeof *want);
     double worst = 0.0;
@@ -111,8 +105,7 @@ static double sigmoid_error(size_t T, size_t d, prunesid_svd svd, double limit)
     return worst;
 }
 
-static void sigmoid(void **unused)
-{
+static void sigmoid(void **unused) {
     (void)unused;
     print_message("sigmoid: EXACT %.2g", sigmoid_error(2000, 2, PRUNESID_SVD_EXACT, 2e-7));
     print_message(", KRYLOV %.2g", sigmoid_error(800, 300, PRUNESID_SVD_KRYLOV, 1e-6));
@@ -121,8 +114,7 @@ static void sigmoid(void **unused)
 
 /* A process may take subnormal numbers for zero, since some library of it was built with
  * -ffast-math: positive scores stay positive and in their order. */
-static void subnormal_scores_rank_under_flush_to_zero(void **unused)
-{
+static void subnormal_scores_rank_under_flush_to_zero(void **unused) {
     (void)unused;
 #ifdef __SSE2__
     enum { T = 40, D = 8, N = 12 };
@@ -150,8 +142,7 @@ static void subnormal_scores_rank_under_flush_to_zero(void **unused)
 #endif
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_f16_pattern),
         cmocka_unit_test(every_bf16_pattern),

@@ -3,8 +3,7 @@
 
 /* ---- exact counts ------------------------------------------------------------------------- */
 
-static void count_every_budget(kind what, size_t T, size_t d, size_t step, const float *scores)
-{
+static void count_every_budget(kind what, size_t T, size_t d, size_t step, const float *scores) {
     float *const x = tokens_new(what, T, d, 1);
     const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, T, d);
     for (size_t i = 0; i < N_ITEMS(all_presets); i++) {
@@ -22,8 +21,7 @@ static void count_every_budget(kind what, size_t T, size_t d, size_t step, const
     free(x);
 }
 
-static void exact_count_for_every_budget(void **unused)
-{
+static void exact_count_for_every_budget(void **unused) {
     static const size_t shapes[][3] = {/* T, d, step of N */
         {1, 1, 1}, {1, 7, 1}, {2, 1, 1}, {2, 3, 1}, {5, 1, 1}, {5, 24, 1}, {16, 1, 1}, {16, 24, 1},
         {16, 64, 1}, {100, 1, 7}, {100, 24, 3}, {100, 150, 23}, {576, 24, 97}, {576, 64, 191}};
@@ -35,8 +33,7 @@ static void exact_count_for_every_budget(void **unused)
     }
 }
 
-static void exact_count_with_useless_scores(void **unused)
-{
+static void exact_count_with_useless_scores(void **unused) {
     static const size_t sizes[] = {1, 5, 16, 100};
     float scores[576];
     (void)unused;
@@ -54,8 +51,7 @@ static void exact_count_with_useless_scores(void **unused)
     }
 }
 
-static void every_method_counts(void **unused)
-{
+static void every_method_counts(void **unused) {
     (void)unused;
     for (int k = 0; k < N_KINDS; k++) {
         for (int svd = PRUNESID_SVD_KRYLOV; svd <= PRUNESID_SVD_SKETCH; svd++) {
@@ -78,8 +74,7 @@ static void every_method_counts(void **unused)
 
 static const size_t bit_shapes[][3] = {{60, 24, 9}, {100, 150, 40}, {320, 300, 64}};
 
-static void same_bits_on_every_run(void **unused)
-{
+static void same_bits_on_every_run(void **unused) {
     (void)unused;
     for (size_t s = 0; s < N_ITEMS(bit_shapes); s++) {
         for (int svd = PRUNESID_SVD_KRYLOV; svd <= PRUNESID_SVD_SKETCH; svd++) {
@@ -115,8 +110,7 @@ static void same_bits_on_every_run(void **unused)
 }
 
 /* Values that a 16-bit type holds give the same bits in float32 and in that type. */
-static void same_bits_from_every_dtype(void **unused)
-{
+static void same_bits_from_every_dtype(void **unused) {
     (void)unused;
     for (size_t s = 0; s < N_ITEMS(bit_shapes); s++) {
         for (int t = PRUNESID_F16; t <= PRUNESID_BF16; t++) {
@@ -144,8 +138,7 @@ static void same_bits_from_every_dtype(void **unused)
 }
 
 /* What lies between the rows is never read: it is NaN. */
-static void padding_does_not_matter(void **unused)
-{
+static void padding_does_not_matter(void **unused) {
     static const size_t pads[] = {1, 3, 100};
     (void)unused;
     for (size_t i = 0; i < N_ITEMS(bit_shapes) * N_ITEMS(pads) * 3; i++) {
@@ -177,8 +170,7 @@ static void padding_does_not_matter(void **unused)
 
 /* ---- symmetries --------------------------------------------------------------------------- */
 
-static void permutation_permutes(void **unused)
-{
+static void permutation_permutes(void **unused) {
     (void)unused;
     for (int i = 0; i < 8; i++) {
         const size_t T = i % 2 ? 120 : 300, d = i % 2 ? 40 : 280;
@@ -227,8 +219,7 @@ static void permutation_permutes(void **unused)
 
 /* ---- configuration and workspace ---------------------------------------------------------- */
 
-static void config_resolves_by_rule(void **unused)
-{
+static void config_resolves_by_rule(void **unused) {
     uint64_t state = 12;
     (void)unused;
     for (int i = 0; i < 4000; i++) {
@@ -248,8 +239,7 @@ static void config_resolves_by_rule(void **unused)
     }
 }
 
-static void workspace_grows_with_tokens(void **unused)
-{
+static void workspace_grows_with_tokens(void **unused) {
     static const size_t dims[] = {1, 24, 255, 257, 1024, 3584};
     static const size_t budgets[] = {1, 4, 64, 192, 1024, 5000};
     (void)unused;
@@ -269,8 +259,7 @@ static void workspace_grows_with_tokens(void **unused)
 }
 
 /* The aim of the design: O(T (d + K)) bytes, and no T x T matrix. */
-static void workspace_is_linear(void **unused)
-{
+static void workspace_is_linear(void **unused) {
     size_t n_bytes[2];
     (void)unused;
     for (size_t i = 0; i < 2; i++) {
@@ -281,8 +270,7 @@ static void workspace_is_linear(void **unused)
     CHECK((double)n_bytes[1] < 2.1 * (double)n_bytes[0], "%zu, %zu", n_bytes[0], n_bytes[1]);
 }
 
-static void workspace_size_depends_on_the_configuration_alone(void **unused)
-{
+static void workspace_size_depends_on_the_configuration_alone(void **unused) {
     static const int32_t none[1] = {0};
     prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 576, 300, 64);
     const size_t n_bytes = prunesid_workspace_size(&config);
@@ -294,8 +282,7 @@ static void workspace_size_depends_on_the_configuration_alone(void **unused)
 }
 
 /* run_select gives exactly as many bytes as asked; here is one fewer. */
-static void one_byte_fewer_fails(void **unused)
-{
+static void one_byte_fewer_fails(void **unused) {
     (void)unused;
     for (size_t s = 0; s < N_ITEMS(bit_shapes); s++) {
         for (int svd = PRUNESID_SVD_KRYLOV; svd <= PRUNESID_SVD_SKETCH; svd++) {
@@ -320,8 +307,7 @@ static void one_byte_fewer_fails(void **unused)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_count_for_every_budget),
         cmocka_unit_test(exact_count_with_useless_scores),

@@ -15,8 +15,7 @@ typedef struct problem {
 } problem;
 
 static problem problem_new(
-    kind what, prunesid_preset preset, size_t T, size_t d, size_t K, uint64_t seed)
-{
+    kind what, prunesid_preset preset, size_t T, size_t d, size_t K, uint64_t seed) {
     problem p;
     p.values = tokens_new(what, T, d, seed);
     p.config = prunesid_config_init(preset, T, d, 4);
@@ -29,15 +28,13 @@ static problem problem_new(
     return p;
 }
 
-static void problem_free(problem *p)
-{
+static void problem_free(problem *p) {
     free(p->a);
     free(p->values);
 }
 
 /* The loadings as columns [K, T] in float64. */
-static double *loadings(const problem *p, prunesid_svd svd, uint64_t seed, prunesid_stats *stats)
-{
+static double *loadings(const problem *p, prunesid_svd svd, uint64_t seed, prunesid_stats *stats) {
     const size_t T = p->config.n_tokens;
     prunesid_config config = p->config;
     config.svd = svd;
@@ -56,8 +53,7 @@ static double *loadings(const problem *p, prunesid_svd svd, uint64_t seed, prune
 }
 
 /* Largest deviation of V^T V from the identity; zero columns are allowed beyond rank. */
-static double orthonormality(const double *columns, size_t T, size_t K, size_t rank)
-{
+static double orthonormality(const double *columns, size_t T, size_t K, size_t rank) {
     double worst = 0.0;
     for (size_t i = 0; i < K; i++) {
         for (size_t j = 0; j <= i; j++) {
@@ -69,8 +65,7 @@ static double orthonormality(const double *columns, size_t T, size_t K, size_t r
 }
 
 /* |v - sign u| of two columns. */
-static double difference(const double *v, const double *u, size_t T)
-{
+static double difference(const double *v, const double *u, size_t T) {
     const double sign = ref_dot(v, u, T) < 0.0 ? -1.0 : 1.0;
     double sum = 0.0;
     for (size_t i = 0; i < T; i++) {
@@ -80,8 +75,7 @@ static double difference(const double *v, const double *u, size_t T)
 }
 
 /* What of v lies outside the span of the K columns u. */
-static double outside(const double *v, const double *u, size_t T, size_t K)
-{
+static double outside(const double *v, const double *u, size_t T, size_t K) {
     double left[2048], sum = 0.0;
     memcpy(left, v, T * sizeof *left);
     for (size_t k = 0; k < K; k++) {
@@ -101,8 +95,7 @@ typedef struct budget {
 static const budget exact_budget = {1e-6, 1e-6, 1e-6}, krylov_budget = {2e-6, 1e-4, 2e-5};
 
 static void compare_with(
-    const problem *p, const double *want, prunesid_svd svd, budget limit, budget *worst)
-{
+    const problem *p, const double *want, prunesid_svd svd, budget limit, budget *worst) {
     const size_t T = p->config.n_tokens, d = p->config.dim, K = p->K;
     prunesid_stats stats;
     double *const got = loadings(p, svd, 0, &stats);
@@ -121,8 +114,7 @@ static void compare_with(
     free(got);
 }
 
-static void matches_jacobi(void **unused)
-{
+static void matches_jacobi(void **unused) {
     /* both sides of min(T, d) = 256, where KRYLOV starts, and K from 1 to min(T, d) */
     static const size_t shapes[][3] = {{1, 1, 1}, {2, 5, 1}, {40, 30, 1}, {40, 30, 7}, {30, 90, 12},
         {16, 64, 14}, {200, 96, 16}, {96, 200, 24}, {255, 300, 16}, {256, 256, 16}, {257, 260, 16},
@@ -156,8 +148,7 @@ static void matches_jacobi(void **unused)
     }
 }
 
-static void matches_jacobi_on_real_tokens(void **unused)
-{
+static void matches_jacobi_on_real_tokens(void **unused) {
     static const char *const sets[] = {"rocket_vit384", "astronaut_swin512"};
     budget worst[2] = {{0, 0, 0}, {0, 0, 0}};
     (void)unused;
@@ -185,8 +176,7 @@ static void matches_jacobi_on_real_tokens(void **unused)
 
 /* Without a reference SVD: unit columns with a small residual, the Rayleigh quotients fall, and the
  * inertia of A A^T says that nothing above the last of them is missing. */
-static void top_of_large_matrices(void **unused)
-{
+static void top_of_large_matrices(void **unused) {
     static const struct {
         size_t T, d, K;
         kind what;
@@ -238,8 +228,7 @@ static void top_of_large_matrices(void **unused)
 }
 
 /* All of min(T, d) components, the weakest of which SKETCH may lose to rounding. */
-static void every_component(void **unused)
-{
+static void every_component(void **unused) {
     static const size_t shapes[][2] = {{12, 20}, {20, 12}, {64, 65}};
     (void)unused;
     for (size_t s = 0; s < N_ITEMS(shapes); s++) {
@@ -263,8 +252,7 @@ static void every_component(void **unused)
 }
 
 /* A = u (1, .., -1, ..) / 2 exactly: rank 1, whatever K asks for. */
-static void zero_columns_beyond_the_rank(void **unused)
-{
+static void zero_columns_beyond_the_rank(void **unused) {
     static const size_t shapes[][3] = {{40, 30, 7}, {30, 40, 30}, {300, 280, 9}, {290, 700, 24}};
     (void)unused;
     for (size_t s = 0; s < N_ITEMS(shapes); s++) {
@@ -297,8 +285,7 @@ static void zero_columns_beyond_the_rank(void **unused)
     }
 }
 
-static void all_zero_without_spread(void **unused)
-{
+static void all_zero_without_spread(void **unused) {
     static const size_t shapes[][3] = {{1, 1, 1}, {40, 30, 5}, {300, 280, 16}, {300, 1, 1}};
     (void)unused;
     for (size_t s = 0; s < N_ITEMS(shapes); s++) {
@@ -318,8 +305,7 @@ static void all_zero_without_spread(void **unused)
 
 /* One strong component above many equal ones, of which K cuts off some: whatever LAPACK makes of
  * the equal ones, the strong one comes first and what follows is orthonormal or zero. */
-static void equal_singular_values(void **unused)
-{
+static void equal_singular_values(void **unused) {
     static const size_t shapes[][2] = {{60, 90}, {120, 40}, {300, 270}};
     (void)unused;
     for (size_t i = 0; i < N_ITEMS(shapes) * 12; i++) {
@@ -353,8 +339,7 @@ static void equal_singular_values(void **unused)
 }
 
 /* Random tokens have a flat spectrum, which no few Krylov steps separate. */
-static void flat_spectrum_falls_back(void **unused)
-{
+static void flat_spectrum_falls_back(void **unused) {
     problem p = problem_new(KIND_GAUSS, PRUNESID_PAPER, 400, 600, 40, 400);
     prunesid_stats stats, exact_stats;
     (void)unused;
@@ -368,8 +353,7 @@ static void flat_spectrum_falls_back(void **unused)
     problem_free(&p);
 }
 
-static void seeds(void **unused)
-{
+static void seeds(void **unused) {
     problem p = problem_new(KIND_REAL, PRUNESID_LLAVA, 320, 400, 12, 500);
     (void)unused;
     for (int svd = PRUNESID_SVD_KRYLOV; svd <= PRUNESID_SVD_SKETCH; svd++) {
@@ -387,8 +371,7 @@ static void seeds(void **unused)
 }
 
 /* SKETCH: at least 0.9 of the energy that the exact components hold. */
-static void sketch_captures_energy(void **unused)
-{
+static void sketch_captures_energy(void **unused) {
     static const size_t shapes[][3] = {{200, 96, 16}, {96, 200, 4}, {576, 200, 48}, {60, 50, 1}};
     double worst = 1.0;
     (void)unused;
@@ -421,8 +404,7 @@ static void sketch_captures_energy(void **unused)
     print_message("least energy %.3f\n", worst);
 }
 
-static void stats_may_be_null(void **unused)
-{
+static void stats_may_be_null(void **unused) {
     problem p = problem_new(KIND_REAL, PRUNESID_LLAVA, 30, 20, 3, 700);
     guard workspace = guard_workspace(&p.config), v = guard_new(30 * 3 * 4, 0);
     (void)unused;
@@ -435,8 +417,7 @@ static void stats_may_be_null(void **unused)
     problem_free(&p);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches_jacobi),
         cmocka_unit_test(matches_jacobi_on_real_tokens),

@@ -8,8 +8,7 @@ typedef struct problem {
     int32_t members[MAX_GROUPS], survivors[MAX_GROUPS];
 } problem;
 
-static prunesid_status quotas(prunesid_preset preset, const problem *p, int32_t *out)
-{
+static prunesid_status quotas(prunesid_preset preset, const problem *p, int32_t *out) {
     static int32_t ascending[4096];
     size_t T = p->n_protected;
     for (size_t k = 0; k < p->K; k++) {
@@ -33,8 +32,7 @@ static prunesid_status quotas(prunesid_preset preset, const problem *p, int32_t 
     return status;
 }
 
-static void reference(prunesid_preset preset, const problem *p, int64_t *out)
-{
+static void reference(prunesid_preset preset, const problem *p, int64_t *out) {
     int64_t sizes[MAX_GROUPS], survivors[MAX_GROUPS];
     const int64_t left = (int64_t)(p->N - p->n_protected), reserved = (int64_t)p->reserved;
     for (size_t k = 0; k < p->K; k++) {
@@ -48,8 +46,7 @@ static void reference(prunesid_preset preset, const problem *p, int64_t *out)
     }
 }
 
-static void compare(prunesid_preset preset, const problem *p, int number)
-{
+static void compare(prunesid_preset preset, const problem *p, int number) {
     int32_t got[MAX_GROUPS];
     int64_t want[MAX_GROUPS];
     CHECK_STATUS(quotas(preset, p, got), PRUNESID_OK, "case %d", number);
@@ -61,8 +58,7 @@ static void compare(prunesid_preset preset, const problem *p, int number)
 }
 
 /* Group sizes of every sort: equal, uneven, mostly empty; survivors from none to all. */
-static problem problem_new(uint64_t *state)
-{
+static problem problem_new(uint64_t *state) {
     problem p;
     static const size_t largest[] = {1, 3, 16, 40};
     const size_t most = largest[random_bits(state) % 4], style = random_bits(state) % 4;
@@ -85,8 +81,7 @@ static problem problem_new(uint64_t *state)
     return p;
 }
 
-static void match_reference(void **unused)
-{
+static void match_reference(void **unused) {
     uint64_t state = 2026;
     (void)unused;
     for (int i = 0; i < 6000; i++) {
@@ -96,8 +91,7 @@ static void match_reference(void **unused)
     }
 }
 
-static void every_budget(void **unused)
-{
+static void every_budget(void **unused) {
     problem p;
     (void)unused;
     memset(&p, 0, sizeof p);
@@ -114,8 +108,7 @@ static void every_budget(void **unused)
     }
 }
 
-static void known_values(void **unused)
-{
+static void known_values(void **unused) {
     /* Worked by hand from the two rules. */
     static const problem p = {3, 10, 0, 0, {20, 10, 10}, {12, 6, 2}};
     int32_t got[MAX_GROUPS];
@@ -130,8 +123,7 @@ static void known_values(void **unused)
     assert_int_equal(got[2], 2);
 }
 
-static void refuse_impossible_counts(void **unused)
-{
+static void refuse_impossible_counts(void **unused) {
     static const int32_t bad[][2] = {{3, 4}, {3, -1}, {-1, -1}, {-1, 0}, {0, 1}};
     (void)unused;
     for (size_t i = 0; i < N_ITEMS(bad) * 3; i++) {
@@ -144,8 +136,7 @@ static void refuse_impossible_counts(void **unused)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(match_reference),
         cmocka_unit_test(every_budget),

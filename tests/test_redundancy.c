@@ -3,8 +3,7 @@
 
 static const prunesid_dtype dtypes[] = {PRUNESID_F32, PRUNESID_F16, PRUNESID_BF16};
 
-static prunesid_information redundancy(const prunesid_tokens *tokens)
-{
+static prunesid_information redundancy(const prunesid_tokens *tokens) {
     prunesid_config config = prunesid_config_init(PRUNESID_PAPER, tokens->n_tokens, tokens->dim, 1);
     guard workspace = guard_workspace(&config);
     prunesid_information out;
@@ -15,8 +14,7 @@ static prunesid_information redundancy(const prunesid_tokens *tokens)
 }
 
 /* Returns the largest error. */
-static double compare(const prunesid_tokens *tokens, const double *x, const char *what)
-{
+static double compare(const prunesid_tokens *tokens, const double *x, const char *what) {
     const size_t T = tokens->n_tokens;
     double *const c = ref_cosine(x, T, tokens->dim);
     const prunesid_information want = ref_redundancy(c, T), got = redundancy(tokens);
@@ -28,8 +26,7 @@ static double compare(const prunesid_tokens *tokens, const double *x, const char
     return error;
 }
 
-static void matches_all_pairs(void **unused)
-{
+static void matches_all_pairs(void **unused) {
     static const size_t shapes[][2] = {
         {1, 1}, {1, 9}, {2, 1}, {3, 5}, {64, 33}, {200, 64}, {37, 300}};
     double worst = 0.0;
@@ -57,8 +54,7 @@ static void matches_all_pairs(void **unused)
     print_message("largest error %.2g\n", worst);
 }
 
-static void matches_all_pairs_of_real_tokens(void **unused)
-{
+static void matches_all_pairs_of_real_tokens(void **unused) {
     (void)unused;
     for (size_t s = 0; s < N_ITEMS(all_sets); s++) {
         prunesid_tokens tokens;
@@ -70,8 +66,7 @@ static void matches_all_pairs_of_real_tokens(void **unused)
     }
 }
 
-static void known_values(void **unused)
-{
+static void known_values(void **unused) {
     static const float equal[] = {3, 4, 3, 4, 3, 4};
     static const float opposite[] = {3, 4, -3, -4};
     static const float one_zero[] = {1, 0, 0, 0, 0, 1};
@@ -93,8 +88,7 @@ static void known_values(void **unused)
 }
 
 /* Every float32 row counts by its direction alone, whatever its exponent. */
-static void any_scale(void **unused)
-{
+static void any_scale(void **unused) {
     enum { D = 40 };
     float x[2 * D];
     double wide[2 * D];
@@ -113,8 +107,7 @@ static void any_scale(void **unused)
 
 /* 49 / 49 is 1 but 49 * (1 / 49) is not: rho must not turn into a negative rounding error, or tau
  * would suppress every token of a group but one. */
-static void orthogonal_tokens_have_no_redundancy(void **unused)
-{
+static void orthogonal_tokens_have_no_redundancy(void **unused) {
     enum { SIZE = 12 };
     (void)unused;
     for (int length = 1; length < 200; length++) {
@@ -143,8 +136,7 @@ static void orthogonal_tokens_have_no_redundancy(void **unused)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches_all_pairs),
         cmocka_unit_test(matches_all_pairs_of_real_tokens),

@@ -10,8 +10,7 @@ typedef struct tally {
 } tally;
 
 static void compare_case(const char *set, const prunesid_tokens *tokens, const float *attention,
-    const expected *e, prunesid_svd svd, tally *t)
-{
+    const expected *e, prunesid_svd svd, tally *t) {
     prunesid_config config =
         prunesid_config_init(e->asked, tokens->n_tokens, tokens->dim, e->budget);
     config.svd = svd;
@@ -40,8 +39,7 @@ static void compare_case(const char *set, const prunesid_tokens *tokens, const f
     run_free(&r);
 }
 
-static void compare_sets(prunesid_svd svd, double limit, double mean)
-{
+static void compare_sets(prunesid_svd svd, double limit, double mean) {
     static const char *const names[] = {"KRYLOV", "EXACT", "SKETCH"};
     tally t = {0, 0, 0, 0.0, 1.0, limit};
     for (size_t s = 0; s < N_ITEMS(all_sets); s++) {
@@ -68,28 +66,24 @@ static void compare_sets(prunesid_svd svd, double limit, double mean)
     assert_true(t.n_cases == 141 && t.sum >= mean * (double)t.n_cases);
 }
 
-static void krylov_keeps_what_the_exact_svd_keeps(void **unused)
-{
+static void krylov_keeps_what_the_exact_svd_keeps(void **unused) {
     (void)unused;
     compare_sets(PRUNESID_SVD_KRYLOV, 0.97, 0.999);
 }
 
-static void exact_keeps_what_the_exact_svd_keeps(void **unused)
-{
+static void exact_keeps_what_the_exact_svd_keeps(void **unused) {
     (void)unused;
     compare_sets(PRUNESID_SVD_EXACT, 0.97, 0.999);
 }
 
-static void sketch_keeps_something_like_it(void **unused)
-{
+static void sketch_keeps_something_like_it(void **unused) {
     (void)unused;
     compare_sets(PRUNESID_SVD_SKETCH, 0.0, 0.4);
 }
 
 /* The sets above are narrow, so that KRYLOV hands most of them to EXACT at once. Mixed at random into
  * 768 channels and bent, as a wider encoder's would be, they are KRYLOV's own work. */
-static void krylov_keeps_what_exact_keeps_of_wide_tokens(void **unused)
-{
+static void krylov_keeps_what_exact_keeps_of_wide_tokens(void **unused) {
     static const size_t budgets[] = {32, 64, 128, 192};
     enum { D = 768 };
     uint64_t state = 11;
@@ -149,8 +143,7 @@ static void krylov_keeps_what_exact_keeps_of_wide_tokens(void **unused)
 }
 
 /* From given loadings nothing is approximate: the order, the groups and the reference's too. */
-static void same_order_from_loadings(void **unused)
-{
+static void same_order_from_loadings(void **unused) {
     static const char *const names[] = {"llava_64", "paper_64", "qwen2vl_192"};
     size_t n_cases = 0;
     (void)unused;
@@ -201,8 +194,8 @@ static void same_order_from_loadings(void **unused)
 /* ---- every output against the reference --------------------------------------------------- */
 
 /* The kept token of its group (of all groups, if its own keeps none) with the largest cosine. */
-static void check_representatives(const run *r, const ref_result *want, size_t T, const char *what)
-{
+static void check_representatives(
+    const run *r, const ref_result *want, size_t T, const char *what) {
     for (size_t i = 0; i < T; i++) {
         const size_t stands = (size_t)r->out.representative[i];
         size_t best = T;
@@ -227,8 +220,7 @@ static void check_representatives(const run *r, const ref_result *want, size_t T
 }
 
 static void compare(const prunesid_config *config, const prunesid_tokens *tokens, const double *x,
-    const float *scores, const float *v, const char *what)
-{
+    const float *scores, const float *v, const char *what) {
     const size_t T = config->n_tokens;
     double *const wide = v != NULL ? widen(v, T * config->n_groups, PRUNESID_F32) : NULL;
     ref_result want = ref_select(config, x, scores, wide);
@@ -255,8 +247,7 @@ static void compare(const prunesid_config *config, const prunesid_tokens *tokens
 }
 
 /* Random shapes, budgets and loadings; no SVD, so every bit is decided. */
-static void matches_reference_from_loadings(void **unused)
-{
+static void matches_reference_from_loadings(void **unused) {
     uint64_t state = 99;
     char what[128];
     (void)unused;
@@ -289,8 +280,7 @@ static void matches_reference_from_loadings(void **unused)
     }
 }
 
-static void protected_tokens(void **unused)
-{
+static void protected_tokens(void **unused) {
     uint64_t state = 123;
     int32_t guarded[128];
     char what[128];
@@ -326,8 +316,7 @@ static void protected_tokens(void **unused)
 }
 
 /* With the SVD: EXACT below and KRYLOV above the size where it starts. */
-static void matches_reference_with_svd(void **unused)
-{
+static void matches_reference_with_svd(void **unused) {
     static const size_t shapes[][3] = {{1, 4, 1}, {5, 3, 2}, {16, 16, 7}, {100, 24, 12},
         {100, 24, 60}, {60, 200, 33}, {144, 64, 64}, {280, 270, 64}};
     char what[128];
@@ -351,8 +340,7 @@ static void matches_reference_with_svd(void **unused)
 }
 
 /* A dropped copy is represented by what was kept of it; equal cosines go to the lower index. */
-static void duplicates_are_represented_by_their_twin(void **unused)
-{
+static void duplicates_are_represented_by_their_twin(void **unused) {
     enum { T = 40, D = 24 };
     float x[T * D], v[T];
     uint64_t state = 17;
@@ -377,8 +365,7 @@ static void duplicates_are_represented_by_their_twin(void **unused)
     run_free(&r);
 }
 
-static void optional_outputs_may_be_null(void **unused)
-{
+static void optional_outputs_may_be_null(void **unused) {
     float *const x = tokens_new(KIND_REAL, 50, 16, 2);
     const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 50, 16, 9);
     const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, 50, 16);
@@ -410,13 +397,11 @@ static void optional_outputs_may_be_null(void **unused)
 
 static uint64_t ticks;
 
-static uint64_t tick(void)
-{
+static uint64_t tick(void) {
     return ticks += 1000;
 }
 
-static void clock_is_optional(void **unused)
-{
+static void clock_is_optional(void **unused) {
     float *const x = tokens_new(KIND_REAL, 300, 280, 2); /* KRYLOV: all stages are apart */
     prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 300, 280, 9);
     const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, 300, 280);
@@ -435,8 +420,7 @@ static void clock_is_optional(void **unused)
     free(x);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(krylov_keeps_what_the_exact_svd_keeps),
         cmocka_unit_test(exact_keeps_what_the_exact_svd_keeps),

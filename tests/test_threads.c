@@ -26,8 +26,7 @@ typedef struct worker {
     size_t n_different;
 } worker;
 
-static void *work(void *argument)
-{
+static void *work(void *argument) {
     worker *const w = (worker *)argument;
     for (size_t i = 0; i < N_ROUNDS * N_IMAGES; i++) {
         const image *const at = &images[w->same ? i % N_IMAGES : (w->first + i) % N_IMAGES];
@@ -38,8 +37,7 @@ static void *work(void *argument)
     return NULL;
 }
 
-static int set_up(void **unused)
-{
+static int set_up(void **unused) {
     (void)unused;
     for (size_t i = 0; i < N_IMAGES; i++) {
         image *const at = &images[i];
@@ -56,8 +54,7 @@ static int set_up(void **unused)
     return 0;
 }
 
-static int tear_down(void **unused)
-{
+static int tear_down(void **unused) {
     (void)unused;
     for (size_t i = 0; i < N_IMAGES; i++) {
         run_free(&images[i].serial);
@@ -66,8 +63,7 @@ static int tear_down(void **unused)
     return 0;
 }
 
-static void concurrent_runs_give_the_serial_bits(void **unused)
-{
+static void concurrent_runs_give_the_serial_bits(void **unused) {
     (void)unused;
     for (int same = 0; same < 2; same++) {
         for (size_t n = 2; n <= MAX_THREADS; n *= 2) {
@@ -92,8 +88,7 @@ static void concurrent_runs_give_the_serial_bits(void **unused)
 typedef void set_threads(int);
 
 /* What is kept, in which order and group, does not depend on BLAS's threads. */
-static void blas_threads_do_not_matter(void **unused)
-{
+static void blas_threads_do_not_matter(void **unused) {
     static const size_t large[][3] = {{576, 1024, 64}, {1024, 384, 192}, {576, 192, 64}};
     void *const symbol = dlsym(RTLD_DEFAULT, "openblas_set_num_threads");
     set_threads *set = NULL;
@@ -125,8 +120,7 @@ static void blas_threads_do_not_matter(void **unused)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(concurrent_runs_give_the_serial_bits),
         cmocka_unit_test(blas_threads_do_not_matter),

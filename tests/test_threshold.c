@@ -1,8 +1,7 @@
 /* test_threshold.c - tau = lambda rho of each preset.   MIT licence. */
 #include "support.h"
 
-static void known_values(void **unused)
-{
+static void known_values(void **unused) {
     static const struct {
         prunesid_preset preset;
         size_t T, N;
@@ -29,8 +28,7 @@ static void known_values(void **unused)
     }
 }
 
-static void matches_reference(void **unused)
-{
+static void matches_reference(void **unused) {
     uint64_t state = 9;
     (void)unused;
     for (int i = 0; i < 2000; i++) {
@@ -45,8 +43,7 @@ static void matches_reference(void **unused)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_values),
         cmocka_unit_test(matches_reference),

@@ -37,8 +37,7 @@ typedef struct result {
 
 /* ---- running ------------------------------------------------------------------------------ */
 
-static char *read_stream(FILE *stream)
-{
+static char *read_stream(FILE *stream) {
     assert_int_equal(fseek(stream, 0, SEEK_END), 0);
     const long length = ftell(stream);
     assert_true(length >= 0);
@@ -50,8 +49,7 @@ static char *read_stream(FILE *stream)
     return text;
 }
 
-static void become_tool(const char *const *arguments, const char *threads, int out, int err)
-{
+static void become_tool(const char *const *arguments, const char *threads, int out, int err) {
     char *argv[MAX_ARGUMENTS + 2] = {NULL};
     argv[0] = strdup("prunesid");
     for (size_t i = 0; arguments[i] != NULL; i++) {
@@ -67,8 +65,7 @@ static void become_tool(const char *const *arguments, const char *threads, int o
     _exit(127);
 }
 
-static result run_list(const char *const *arguments, const char *threads, const char *out_path)
-{
+static result run_list(const char *const *arguments, const char *threads, const char *out_path) {
     FILE *const out = out_path == NULL ? tmpfile() : fopen(out_path, "w");
     FILE *const err = tmpfile();
     assert_non_null(out);
@@ -90,8 +87,7 @@ static result run_list(const char *const *arguments, const char *threads, const 
 }
 
 /* The list ends with NULL. */
-static result run_va(const char *first, va_list list)
-{
+static result run_va(const char *first, va_list list) {
     const char *arguments[MAX_ARGUMENTS + 1] = {first};
     size_t n = 0;
     do {
@@ -102,8 +98,7 @@ static result run_va(const char *first, va_list list)
     return run_list(arguments, NULL, NULL);
 }
 
-static void release(result *one)
-{
+static void release(result *one) {
     free(one->out);
     free(one->err);
 }
@@ -113,8 +108,7 @@ static void release(result *one)
 static char directory[4096];
 static char origin[4096];
 
-static int enter(void **state)
-{
+static int enter(void **state) {
     (void)state;
     const char *const base = getenv("TMPDIR");
     snprintf(directory, sizeof directory, "%s/prunesid_tool_XXXXXX", base != NULL ? base : "/tmp");
@@ -123,8 +117,7 @@ static int enter(void **state)
 }
 
 /* Entries of the working directory; deletes them on the way if asked. */
-static size_t count_entries(int deletes)
-{
+static size_t count_entries(int deletes) {
     DIR *const here = opendir(".");
     size_t n = 0;
     assert_non_null(here);
@@ -140,8 +133,7 @@ static size_t count_entries(int deletes)
     return n;
 }
 
-static int leave(void **state)
-{
+static int leave(void **state) {
     (void)state;
     count_entries(1);
     return chdir(origin) != 0 || rmdir(directory) != 0;
@@ -150,8 +142,7 @@ static int leave(void **state)
 /* ---- what a run must give ----------------------------------------------------------------- */
 
 /* The arguments of these end with NULL. */
-static char *succeed(const char *first, ...)
-{
+static char *succeed(const char *first, ...) {
     va_list list;
     va_start(list, first);
     result got = run_va(first, list);
@@ -165,8 +156,7 @@ static char *succeed(const char *first, ...)
     return got.out;
 }
 
-static void check_failure(const result *got, const char *subject, const char *cause)
-{
+static void check_failure(const result *got, const char *subject, const char *cause) {
     char prefix[512];
     snprintf(prefix, sizeof prefix, "prunesid: %s: ", subject);
     if (got->code != 1 || strncmp(got->err, prefix, strlen(prefix)) != 0 ||
@@ -181,8 +171,7 @@ static void check_failure(const result *got, const char *subject, const char *ca
 }
 
 /* One line that names subject and cause, nothing on standard output, no file left behind. */
-static void fail_with(const char *subject, const char *cause, const char *first, ...)
-{
+static void fail_with(const char *subject, const char *cause, const char *first, ...) {
     const size_t before = count_entries(0);
     va_list list;
     va_start(list, first);
@@ -193,8 +182,7 @@ static void fail_with(const char *subject, const char *cause, const char *first,
     release(&got);
 }
 
-static void misuse(const char *cause, const char *first, ...)
-{
+static void misuse(const char *cause, const char *first, ...) {
     va_list list;
     va_start(list, first);
     result got = run_va(first, list);
@@ -212,8 +200,7 @@ static void misuse(const char *cause, const char *first, ...)
 
 /* ---- JSON, as far as the tool prints it --------------------------------------------------- */
 
-static const char *value_of(const char *json, const char *key)
-{
+static const char *value_of(const char *json, const char *key) {
     char quoted[64];
     snprintf(quoted, sizeof quoted, "\"%s\": ", key);
     const char *const at = strstr(json, quoted);
@@ -223,18 +210,15 @@ static const char *value_of(const char *json, const char *key)
     return at + strlen(quoted);
 }
 
-static long number_of(const char *json, const char *key)
-{
+static long number_of(const char *json, const char *key) {
     return strtol(value_of(json, key), NULL, 10);
 }
 
-static double real_of(const char *json, const char *key)
-{
+static double real_of(const char *json, const char *key) {
     return strtod(value_of(json, key), NULL);
 }
 
-static size_t list_of(const char *json, const char *key, long list[MAX_LIST])
-{
+static size_t list_of(const char *json, const char *key, long list[MAX_LIST]) {
     const char *at = value_of(json, key);
     size_t n = 0;
     assert_int_equal(*at, '[');
@@ -250,8 +234,7 @@ static size_t list_of(const char *json, const char *key, long list[MAX_LIST])
 
 /* What every selection must be: the keys in their order, ascending indices in range, the same set
  * in pick order, a group for each token. */
-static void check_selection(const char *json)
-{
+static void check_selection(const char *json) {
     static const char *const keys[] = {"tokens", "dim", "budget", "preset", "reserved", "keep",
         "groups", "rho", "phi", "tau", "survivors", "indices", "order", "group"};
     long indices[MAX_LIST], order[MAX_LIST], group[MAX_LIST];
@@ -283,8 +266,7 @@ static void check_selection(const char *json)
 
 /* ---- files -------------------------------------------------------------------------------- */
 
-static const char *example_path(size_t which, const char *name)
-{
+static const char *example_path(size_t which, const char *name) {
     static char paths[8][4096];
     static size_t next;
     char *const path = paths[next++ % 8];
@@ -293,23 +275,20 @@ static const char *example_path(size_t which, const char *name)
 }
 
 /* A repeatable number in [-2, 2) with few enough bits for float16. */
-static float some_value(size_t i)
-{
+static float some_value(size_t i) {
     const uint32_t mixed = ((uint32_t)i + 1u) * 2654435761u;
     return (float)(mixed >> 24) / 64.0f - 2.0f;
 }
 
 static void save(
-    const char *path, const char *descr, int n_dims, const size_t *shape, const void *data)
-{
+    const char *path, const char *descr, int n_dims, const size_t *shape, const void *data) {
     char cause[CAUSE_BYTES] = "";
     if (npy_save(path, descr, n_dims, shape, data, cause, sizeof cause) != 0) {
         fail_msg("%s: %s", path, cause);
     }
 }
 
-static npy_array load(const char *path)
-{
+static npy_array load(const char *path) {
     npy_array array;
     char cause[CAUSE_BYTES] = "";
     if (npy_load(path, &array, cause, sizeof cause) != 0) {
@@ -319,8 +298,8 @@ static npy_array load(const char *path)
 }
 
 /* n_rows x n_columns of some_value, with one element replaced if there is a place for it. */
-static void save_matrix(const char *path, size_t n_rows, size_t n_columns, size_t place, float with)
-{
+static void save_matrix(
+    const char *path, size_t n_rows, size_t n_columns, size_t place, float with) {
     const size_t shape[2] = {n_rows, n_columns};
     float *const values = (float *)calloc(n_rows * n_columns, sizeof *values);
     assert_non_null(values);
@@ -331,13 +310,11 @@ static void save_matrix(const char *path, size_t n_rows, size_t n_columns, size_
     free(values);
 }
 
-static void save_good(const char *path)
-{
+static void save_good(const char *path) {
     save_matrix(path, T, D, SIZE_MAX, 0);
 }
 
-static void write_bytes(const char *path, const void *bytes, size_t n_bytes)
-{
+static void write_bytes(const char *path, const void *bytes, size_t n_bytes) {
     FILE *const file = fopen(path, "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(bytes, 1, n_bytes, file), n_bytes);
@@ -345,8 +322,7 @@ static void write_bytes(const char *path, const void *bytes, size_t n_bytes)
 }
 
 /* A .npy file of any version with any header text and n_zeros bytes of data. */
-static void forge(const char *path, int version, const char *header, size_t n_zeros)
-{
+static void forge(const char *path, int version, const char *header, size_t n_zeros) {
     unsigned char bytes[2048] = "\x93NUMPY";
     const size_t length = strlen(header);
     const size_t start = version == 1 ? 10 : 12;
@@ -358,8 +334,7 @@ static void forge(const char *path, int version, const char *header, size_t n_ze
     write_bytes(path, bytes, start + length + n_zeros);
 }
 
-static unsigned char *read_bytes(const char *path, size_t *n_bytes)
-{
+static unsigned char *read_bytes(const char *path, size_t *n_bytes) {
     FILE *const file = fopen(path, "rb");
     assert_non_null(file);
     assert_int_equal(fseek(file, 0, SEEK_END), 0);
@@ -374,8 +349,7 @@ static unsigned char *read_bytes(const char *path, size_t *n_bytes)
 
 /* ---- what it prints ----------------------------------------------------------------------- */
 
-static void test_select_json_is_a_selection_for_every_example(void **state)
-{
+static void test_select_json_is_a_selection_for_every_example(void **state) {
     static const char *const presets[] = {"auto", "paper", "llava", "qwen2vl"};
     static const char *const resolved[] = {"\"qwen2vl\"", "\"paper\"", "\"llava\"", "\"qwen2vl\""};
     (void)state;
@@ -395,8 +369,7 @@ static void test_select_json_is_a_selection_for_every_example(void **state)
     }
 }
 
-static void test_scores_choose_the_llava_rules(void **state)
-{
+static void test_scores_choose_the_llava_rules(void **state) {
     (void)state;
     const char *const tokens = example_path(0, "tokens.npy");
     const char *const scores = example_path(0, "cls_attention.npy");
@@ -412,8 +385,7 @@ static void test_scores_choose_the_llava_rules(void **state)
     free(json);
 }
 
-static void test_a_budget_above_the_tokens_keeps_everything(void **state)
-{
+static void test_a_budget_above_the_tokens_keeps_everything(void **state) {
     (void)state;
     save_good("t.npy");
     save_matrix("v.npy", T, 3, SIZE_MAX, 0);
@@ -433,8 +405,7 @@ static void test_a_budget_above_the_tokens_keeps_everything(void **state)
     free(json);
 }
 
-static void test_loadings_set_the_groups(void **state)
-{
+static void test_loadings_set_the_groups(void **state) {
     (void)state;
     save_good("t.npy");
     save_matrix("v.npy", T, 3, SIZE_MAX, 0);
@@ -454,8 +425,7 @@ static void test_loadings_set_the_groups(void **state)
     free(json);
 }
 
-static void test_the_summary_is_for_people(void **state)
-{
+static void test_the_summary_is_for_people(void **state) {
     (void)state;
     char *out = succeed("select", example_path(0, "tokens.npy"), "--keep", "64", NULL);
     assert_non_null(strstr(out, "64 of 576 tokens"));
@@ -469,8 +439,7 @@ static void test_the_summary_is_for_people(void **state)
     free(out);
 }
 
-static void test_info(void **state)
-{
+static void test_info(void **state) {
     (void)state;
     const size_t shape[3] = {1, 3, 2};
     const float values[6] = {1, 0, 0, 0, 0, 2};
@@ -487,8 +456,7 @@ static void test_info(void **state)
     free(out);
 }
 
-static void test_help_and_version(void **state)
-{
+static void test_help_and_version(void **state) {
     (void)state;
     char *const help = succeed("--help", NULL);
     char *const same = succeed("select", "--help", NULL);
@@ -503,8 +471,7 @@ static void test_help_and_version(void **state)
 
 /* ---- what it writes ----------------------------------------------------------------------- */
 
-static void check_outputs(const char *tokens_path)
-{
+static void check_outputs(const char *tokens_path) {
     char *const json = succeed("select", tokens_path, "--keep", "12", "--json", "--indices",
         "i.npy", "--tokens", "k.npy", NULL);
     long listed[MAX_LIST];
@@ -530,8 +497,7 @@ static void check_outputs(const char *tokens_path)
     free(json);
 }
 
-static void test_output_files_match_the_json(void **state)
-{
+static void test_output_files_match_the_json(void **state) {
     (void)state;
     save_good("t.npy");
     check_outputs("t.npy");
@@ -540,8 +506,7 @@ static void test_output_files_match_the_json(void **state)
     assert_int_equal(count_entries(0), 3);
 }
 
-static void test_outputs_are_all_or_none(void **state)
-{
+static void test_outputs_are_all_or_none(void **state) {
     (void)state;
     save_good("t.npy");
     fail_with("missing/i.npy", "No such file", "select", "t.npy", "--keep", "4", "--indices",
@@ -590,8 +555,7 @@ static void test_outputs_are_all_or_none(void **state)
 
 /* ---- bad input ---------------------------------------------------------------------------- */
 
-static void test_values_that_are_not_finite_are_located(void **state)
-{
+static void test_values_that_are_not_finite_are_located(void **state) {
     static const size_t places[] = {0, 10 * D + 3, T * D - 1};
     static const uint16_t half_bits[] = {0x7e00, 0x7c00, 0xfc00};
     const float bad[] = {NAN, INFINITY, -INFINITY};
@@ -626,8 +590,7 @@ static void test_values_that_are_not_finite_are_located(void **state)
     }
 }
 
-static void test_bad_counts(void **state)
-{
+static void test_bad_counts(void **state) {
     static const char *const out_of_range[] = {
         "0", "-1", "99999999999", "2147483648", "99999999999999999999999", "-99999999999999999999"};
     (void)state;
@@ -655,8 +618,7 @@ static void test_bad_counts(void **state)
     free(succeed("select", "t.npy", "--keep", "4", "--seed", "18446744073709551615", NULL));
 }
 
-static void test_limits_of_dynamic_budgets(void **state)
-{
+static void test_limits_of_dynamic_budgets(void **state) {
     (void)state;
     save_good("t.npy");
     fail_with("--min", "8 is above --max, 4", "batch", "t.npy", "--keep", "4", "--dynamic", "--min",
@@ -676,8 +638,7 @@ static void test_limits_of_dynamic_budgets(void **state)
     free(succeed("batch", "t.npy", "--keep", "4", "--dynamic", "--min", "0", NULL));
 }
 
-static void test_wrong_shapes(void **state)
-{
+static void test_wrong_shapes(void **state) {
     const size_t table[2] = {1, T}, pair[3] = {2, T / 2, D}, deep[4] = {1, 1, T, D},
                  none[2] = {0, D};
     const float zeros[T * D] = {0};
@@ -715,8 +676,7 @@ static void test_wrong_shapes(void **state)
     fail_with("none.npy", "no tokens", "select", "none.npy", "--keep", "4", NULL);
 }
 
-static void test_forged_files(void **state)
-{
+static void test_forged_files(void **state) {
     static const struct {
         int version;
         const char *header;
@@ -767,8 +727,7 @@ static void test_forged_files(void **state)
     }
 }
 
-static void test_every_version_and_spelling_loads(void **state)
-{
+static void test_every_version_and_spelling_loads(void **state) {
     (void)state;
     for (int version = 1; version <= 3; version++) {
         forge("t.npy", version, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }  \n",
@@ -780,8 +739,7 @@ static void test_every_version_and_spelling_loads(void **state)
 }
 
 /* No prefix of a good file is a good file, and none may crash. */
-static void test_truncated_files(void **state)
-{
+static void test_truncated_files(void **state) {
     size_t n_bytes;
     (void)state;
     save_good("t.npy");
@@ -801,8 +759,7 @@ static void test_truncated_files(void **state)
     fail_with("short.npy", "not a .npy file", "info", "short.npy", NULL);
 }
 
-static void test_files_that_cannot_be_read(void **state)
-{
+static void test_files_that_cannot_be_read(void **state) {
     (void)state;
     fail_with("t.npy", "No such file", "select", "t.npy", "--keep", "4", NULL);
     assert_int_equal(mkdir("t.npy", 0777), 0);
@@ -820,8 +777,7 @@ static void test_files_that_cannot_be_read(void **state)
     }
 }
 
-static void test_usage_errors(void **state)
-{
+static void test_usage_errors(void **state) {
     (void)state;
     save_good("t.npy");
     misuse("no command", NULL);
@@ -848,8 +804,7 @@ static void test_usage_errors(void **state)
     assert_int_equal(count_entries(0), 1);
 }
 
-static void test_two_dashes_end_the_options(void **state)
-{
+static void test_two_dashes_end_the_options(void **state) {
     (void)state;
     save_good("--t.npy");
     save_good("-o");
@@ -860,8 +815,7 @@ static void test_two_dashes_end_the_options(void **state)
 
 /* ---- batches ------------------------------------------------------------------------------ */
 
-static void test_a_batch_is_its_images_one_by_one(void **state)
-{
+static void test_a_batch_is_its_images_one_by_one(void **state) {
     (void)state;
     char *const batch =
         succeed("batch", example_path(0, "tokens.npy"), example_path(1, "tokens.npy"),
@@ -883,8 +837,7 @@ static void test_a_batch_is_its_images_one_by_one(void **state)
     free(batch);
 }
 
-static void test_a_stacked_file_is_a_batch(void **state)
-{
+static void test_a_stacked_file_is_a_batch(void **state) {
     const size_t shape[3] = {2, T / 2, D}, table[2] = {2, T / 2}, half[2] = {T / 2, D};
     float values[T * D], scores[T];
     (void)state;
@@ -910,8 +863,7 @@ static void test_a_stacked_file_is_a_batch(void **state)
     free(batch);
 }
 
-static long sum(const long *values, size_t n)
-{
+static long sum(const long *values, size_t n) {
     long total = 0;
     for (size_t i = 0; i < n; i++) {
         total += values[i];
@@ -919,8 +871,7 @@ static long sum(const long *values, size_t n)
     return total;
 }
 
-static void test_dynamic_budgets_keep_the_total(void **state)
-{
+static void test_dynamic_budgets_keep_the_total(void **state) {
     static const char *const keeps[] = {"2", "17", "64", "192", "576"};
     (void)state;
     for (size_t k = 0; k < sizeof keeps / sizeof *keeps; k++) {
@@ -942,8 +893,7 @@ static void test_dynamic_budgets_keep_the_total(void **state)
     }
 }
 
-static void test_dynamic_budgets_follow_phi_and_limits(void **state)
-{
+static void test_dynamic_budgets_follow_phi_and_limits(void **state) {
     (void)state;
     char *json = succeed("batch", example_path(0, "tokens.npy"), example_path(1, "tokens.npy"),
         example_path(2, "tokens.npy"), "--keep", "64", "--dynamic", "--min", "60", "--max", "66",
@@ -965,8 +915,7 @@ static void test_dynamic_budgets_follow_phi_and_limits(void **state)
     }
 }
 
-static void test_a_dynamic_budget_has_room_beside_reserved_rows(void **state)
-{
+static void test_a_dynamic_budget_has_room_beside_reserved_rows(void **state) {
     const float zeros[T * D] = {0}; /* phi is 1 for these and 0 for the ones */
     const size_t shape[2] = {T, D};
     float ones[T * D];
@@ -993,8 +942,7 @@ static void test_a_dynamic_budget_has_room_beside_reserved_rows(void **state)
 
 /* ---- sameness ----------------------------------------------------------------------------- */
 
-static void test_both_dtypes_give_the_same_output(void **state)
-{
+static void test_both_dtypes_give_the_same_output(void **state) {
     (void)state;
     npy_array half = load(example_path(0, "tokens.npy"));
     float *const values = (float *)malloc(half.n_items * sizeof *values);
@@ -1013,8 +961,7 @@ static void test_both_dtypes_give_the_same_output(void **state)
     npy_free(&half);
 }
 
-static void test_threads_do_not_change_the_output(void **state)
-{
+static void test_threads_do_not_change_the_output(void **state) {
     static const char *const methods[] = {"krylov", "exact", "sketch"};
     (void)state;
     for (size_t m = 0; m < 3; m++) {
@@ -1033,13 +980,11 @@ static void test_threads_do_not_change_the_output(void **state)
 
 /* ---- pictures ----------------------------------------------------------------------------- */
 
-static size_t big_endian(const unsigned char *bytes)
-{
+static size_t big_endian(const unsigned char *bytes) {
     return (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
 }
 
-static void test_plot_writes_a_png(void **state)
-{
+static void test_plot_writes_a_png(void **state) {
     static const char *const keeps[] = {"1", "64", "320", "576"};
     (void)state;
     for (size_t k = 0; k < sizeof keeps / sizeof *keeps; k++) {
@@ -1057,8 +1002,7 @@ static void test_plot_writes_a_png(void **state)
     }
 }
 
-static void test_plot_selects_what_select_selects(void **state)
-{
+static void test_plot_selects_what_select_selects(void **state) {
     (void)state;
     char *const picture =
         succeed("plot", example_path(0, "tokens.npy"), "--image", example_path(0, "photo.png"),
@@ -1070,8 +1014,7 @@ static void test_plot_selects_what_select_selects(void **state)
     free(plain);
 }
 
-static void test_plot_refuses(void **state)
-{
+static void test_plot_refuses(void **state) {
     (void)state;
     const char *const photo = example_path(0, "photo.png");
     save_good("t.npy");
@@ -1106,8 +1049,7 @@ static void test_plot_refuses(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, enter, leave)
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(select_json_is_a_selection_for_every_example),
         TEST(scores_choose_the_llava_rules),

@@ -4,8 +4,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
     static char path[64];
     if (path[0] == '\0') {
         snprintf(path, sizeof path, "fuzz_npy.%ld.npy", (long)getpid());

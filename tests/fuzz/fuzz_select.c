@@ -12,8 +12,7 @@ typedef struct bytes {
     size_t n;
 } bytes;
 
-static size_t take(bytes *from)
-{
+static size_t take(bytes *from) {
     if (from->n == 0) {
         return 0;
     }
@@ -21,8 +20,7 @@ static size_t take(bytes *from)
     return *from->at++;
 }
 
-static void check(const prunesid_config *config, const prunesid_output *out)
-{
+static void check(const prunesid_config *config, const prunesid_output *out) {
     if (out->n_kept != prunesid_n_kept(config)) {
         abort();
     }
@@ -36,8 +34,7 @@ static void check(const prunesid_config *config, const prunesid_output *out)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
     enum { MAX_TOKENS = 300, MAX_DIM = 280 };
     static float x[MAX_TOKENS * MAX_DIM + 1], scores[MAX_TOKENS];
     static int32_t indices[MAX_TOKENS], guarded[16];

@@ -15,8 +15,7 @@ int unit_b(int32_t kept[BUDGET]);
 }
 #endif
 
-int main(void)
-{
+int main(void) {
     int32_t here[BUDGET], a[BUDGET], b[BUDGET];
     if (select_tokens(here) != 0 || unit_a(a) != 0 || unit_b(b) != 0) {
         puts("a selection failed");

@@ -8,8 +8,7 @@
 enum { N_TOKENS = 300, DIM = 40, BUDGET = 24 };
 
 /* Keeps BUDGET of N_TOKENS made-up tokens; 0 or what went wrong. */
-static int select_tokens(int32_t kept[BUDGET])
-{
+static int select_tokens(int32_t kept[BUDGET]) {
     static float tokens[N_TOKENS * DIM];
     uint32_t state = 1;
     for (size_t i = 0; i < N_TOKENS * DIM; i++) {

@@ -11,8 +11,7 @@ extern "C" {
 
 int UNIT(int32_t kept[BUDGET]);
 
-int UNIT(int32_t kept[BUDGET])
-{
+int UNIT(int32_t kept[BUDGET]) {
     return select_tokens(kept);
 }
 
