@@ -23,8 +23,8 @@
  *     prunesid_status status = prunesid_select_alloc(&config, &tokens, NULL, NULL, &out);
  *     // kept[0 .. out.n_kept) are ascending token indices; status is 0 or says what is wrong
  *
- *   Without a heap call: ask prunesid_workspace_size(&config) once, hand the memory to
- *   prunesid_select. One stage alone: the functions under STAGES.
+ *   Without a heap call: give prunesid_select the memory that prunesid_workspace_size asks for. Many
+ *   tiles, frames or images, over threads: prunesid_select_regions. One stage alone: STAGES.
  *
  * ONE SHARED COPY
  *   Define PRUNESID_DECLARATIONS to get prototypes only (no BLAS header is read), and compile one
@@ -33,32 +33,29 @@
  *
  * GUARANTEES
  *   - Exactly min(N - reserved, T) distinct ascending indices, for every T >= 1 and N > reserved.
- *   - The same bits on every run, for every batch size. No random state: the SVD's start block is
- *     a function of config.seed. Products go to BLAS in tiles below the size at which OpenBLAS
- *     starts threads, so OPENBLAS_NUM_THREADS changes neither speed nor bits of them. LAPACK's
- *     dsyevr may differ in the last bits of a double, which now and then shows as the last bit of
- *     a loading.
- *   - No globals, no heap (but in *_alloc), no stdio, no locale, no errno, no change to BLAS
- *     threads. Re-entrant with distinct workspaces.
+ *   - The same bits on every run, for every batch size and number of threads. No random state: the
+ *     SVD's start block is a function of config.seed. OPENBLAS_NUM_THREADS changes neither speed nor
+ *     bits of matrix products, which are cut too small for OpenBLAS's threads; of LAPACK's dsyevr it
+ *     may change the last bits of a double, which now and then is the last bit of a loading.
+ *   - No globals, no heap (but in *_alloc), no stdio, no locale, no errno, no change to BLAS threads.
+ *     Re-entrant with distinct workspaces.
  *   - On any status but PRUNESID_OK nothing is written to an output.
  *   - Finiteness is tested on the bits, so -ffast-math does not defeat it.
  *
  * MEMORY
  *   Matrices are row-major; every stride is in elements, every size that ends in _bytes in bytes.
  *   The caller owns all memory; nothing is kept between calls. An array that is written overlaps no
- *   other, except where prunesid_gather says so.
+ *   other, except where prunesid_gather and prunesid_positions say so.
  *
  * NUMERICS
  *   rho, phi, tau: float64. NMS compares in float32 where the rounding bound (d + 8) 2^-23 decides
- *   and in float64 where it does not: its decisions are those of float64. EXACT is float64
- *   throughout. KRYLOV is float32 with a residual stop; where that leaves a token's two largest
- *   loadings too near to each other to tell which is larger, EXACT decides (up to min(T, d) = 1024;
- *   9 of 465 images of 576 tokens when measured). What may still differ from EXACT is the order of
- *   two tokens whose loadings agree to 1e-5: one token in one of about 500 selections.
- *   A component whose singular value is below 1e-6 of the largest is noise, so is contrast below
- *   1e-12, and of equal singular values that K cuts through none may be found: loadings are 0 there,
- *   and rank-deficient input gives the same groups everywhere. Where the processor is told to take
- *   subnormal numbers for zero, subnormal f32 and bf16 tokens are zeros. */
+ *   and in float64 where it does not: its decisions are those of float64. EXACT is float64. KRYLOV is
+ *   float32 with a residual stop; where that leaves open which of a token's loadings is the largest,
+ *   EXACT decides (up to min(T, d) = 1024; 9 of 465 images of 576 tokens when measured). What may
+ *   still differ is the order of two tokens whose loadings agree to 1e-5: one token in one of about
+ *   500 selections. A component whose singular value is below 1e-6 of the largest is noise, so is
+ *   contrast below 1e-12, and of equal singular values that K cuts through none may be found: loadings
+ *   are 0 there. A processor told to take subnormal numbers for zero does so with tokens. */
 #if defined(PRUNESID_DECLARATIONS) || defined(PRUNESID_IMPLEMENTATION)
 #if defined(PRUNESID_H) && !defined(PRUNESID_H_SHARED_)
 #error "prunesid.h: this unit already has the inline functions; it cannot share a copy as well"
@@ -102,7 +99,7 @@ extern "C" {
     X(PRUNESID_ERROR_PRESET, -2, "unknown preset")                                                 \
     X(PRUNESID_ERROR_SVD, -3, "unknown SVD method")                                                \
     X(PRUNESID_ERROR_DTYPE, -4, "unknown token dtype")                                             \
-    X(PRUNESID_ERROR_EMPTY, -5, "there are no tokens or no channels")                              \
+    X(PRUNESID_ERROR_EMPTY, -5, "there are no tokens, no channels or no images")                   \
     X(PRUNESID_ERROR_DIMENSION, -6, "a dimension does not fit a 32-bit LAPACK integer")            \
     X(PRUNESID_ERROR_OVERFLOW, -7, "the size in bytes does not fit size_t")                        \
     X(PRUNESID_ERROR_SHAPE, -8, "the tokens' shape is not the configuration's")                    \
@@ -127,7 +124,15 @@ extern "C" {
     X(PRUNESID_ERROR_INDEX, -26, "an index is out of range")                                       \
     X(PRUNESID_ERROR_COUNTS, -27,                                                                  \
         "a group has more survivors than members, or a count is negative")                         \
-    X(PRUNESID_ERROR_TAU, -28, "the threshold is not finite")
+    X(PRUNESID_ERROR_TAU, -28, "the threshold is not finite")                                      \
+    X(PRUNESID_ERROR_SHARING, -29, "unknown way to share a budget")                                \
+    X(PRUNESID_ERROR_REGION, -30, "a region is empty, out of range or not behind the one before")  \
+    X(PRUNESID_ERROR_TOTAL, -31, "the floors add up to more than the budget")                      \
+    X(PRUNESID_ERROR_THREADS, -32,                                                                 \
+        "no workers, workers without OpenMP or a run function, or a task that was not run")        \
+    X(PRUNESID_ERROR_POLICY, -33, "unknown position policy")                                       \
+    X(PRUNESID_ERROR_POSITIONS, -34,                                                               \
+        "position ids of another shape than asked for, or out of [0, 2^62)")
 
 typedef enum prunesid_status {
 #define PRUNESID_X_(name, value, text) name = value,
@@ -254,6 +259,63 @@ typedef struct prunesid_calibration {
     uint64_t n_images; /* images seen */
 } prunesid_calibration;
 
+/* Where the budgets of regions come from. */
+typedef enum prunesid_sharing {
+    PRUNESID_FIXED = 0,   /* each region has its own */
+    PRUNESID_BY_SIZE = 1, /* config.budget for all, shared in proportion to their tokens */
+    PRUNESID_BY_PHI = 2   /* config.budget for all, in proportion to phi: rich regions get more */
+} prunesid_sharing;
+
+/* What is pruned by itself: a tile, a frame, a window of frames, an image. prunesid_region_init
+ * fills every field. */
+typedef struct prunesid_region {
+    size_t first;           /* the number of its first token: its kept indices count from there */
+    size_t n_tokens;        /* T_r */
+    const void *data;       /* its rows if they lie apart; NULL: rows first and on of the tokens */
+    const float *scores;    /* [T_r] importance; NULL: the loadings */
+    size_t low, high;       /* floor and ceiling of a shared budget */
+    size_t budget;          /* N_r: read if FIXED, else written */
+    prunesid_output out;    /* optional arrays of its own, [T_r] or [n_kept]; indices is written */
+    prunesid_status status; /* written: its own */
+} prunesid_region;
+
+/* Threads for regions. */
+typedef struct prunesid_threads {
+    size_t n_workers; /* >= 1 */
+    /* Calls task(data, i, worker) once for every i < n_tasks, with a worker < n_workers that no two
+     * calls have at the same time, and returns when all are done. NULL: OpenMP's threads, in a unit
+     * that is compiled with OpenMP; one worker needs neither. */
+    void (*run)(void (*task)(void *data, size_t i, size_t worker), void *data, size_t n_tasks,
+        size_t n_workers, void *user);
+    void *user;
+} prunesid_threads;
+
+/* Visual tokens in a row of a prompt: the placeholders of an image. */
+typedef struct prunesid_span {
+    size_t first, n_tokens;
+} prunesid_span;
+
+/* Position ids [n_sections, n_tokens]: 1 section, or the 3 or 4 of M-RoPE, one after the other. */
+typedef struct prunesid_position_ids {
+    void *ids;         /* int32_t or int64_t, each in [0, 2^62) */
+    size_t id_bytes;   /* 4 or 8 */
+    size_t n_sections; /* 1, 3 or 4 */
+    size_t n_tokens;
+    size_t ld; /* from section to section, in ids; >= n_tokens */
+} prunesid_position_ids;
+
+/* Where tokens stand once others are gone.
+ *             kept visual tokens     the text behind them
+ *   KEEP      as before              as before
+ *   COMPACT   as before              goes on behind the largest kept position
+ *   RENUMBER  consecutive            consecutive
+ * Under COMPACT whatever follows a span, a second image too, moves down with the text. */
+typedef enum prunesid_position_policy {
+    PRUNESID_POSITIONS_KEEP = 0,
+    PRUNESID_POSITIONS_COMPACT = 1,
+    PRUNESID_POSITIONS_RENUMBER = 2
+} prunesid_position_policy;
+
 /* ---- EASY ------------------------------------------------------------------------------- */
 
 /* A constant text for a status; "unknown status" for any other number. */
@@ -291,6 +353,9 @@ PRUNESID_PUBLIC_ prunesid_config prunesid_config_resolve(
  * O(T (d + K)) and growing with T; 0 if the configuration is not valid. The only square is
  * EXACT's Gram matrix on the smaller side, min(T, d)^2 float64. Seed and clock do not matter. */
 PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config);
+
+/* Bytes that do for config and for every smaller budget: for budgets not known beforehand. */
+PRUNESID_PUBLIC_ size_t prunesid_workspace_size_up_to(const prunesid_config *config);
 
 /* Selects min(N - reserved, T) tokens.
  *   config     as above; protected tokens are kept first, count inside N, and suppress their
@@ -338,6 +403,11 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_config *conf
 PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_images, size_t budget,
     const size_t *low, const size_t *high, size_t *budgets);
 
+/* The same with any total up to 2^53 and any finite weights in the place of phi.
+ * Status: prunesid_budgets's. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_share(const double *weights, size_t n_shares,
+    size_t total, const size_t *low, const size_t *high, size_t *shares);
+
 /* The budget of one image whatever else is in its batch, so that the result can be cached:
  * clamp(round(N phi / phi_ref), low, min(high, 2147483647)), halves to even; phi below 0 counts as
  * 0. low is 1 + the reserved rows at least, for a budget that prunesid_select takes.
@@ -348,15 +418,81 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_budget(
 /* Adds one phi to the running mean. Status: OK, NULL, PHI. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_calibrate(prunesid_calibration *calibration, double phi);
 
+/* The rule of the released Qwen2-VL code: N is meant for 576 tokens, so an image of T gets
+ * round(T N / 576), halves to even, but at least 16 or all of T <= 16. */
+PRUNESID_PUBLIC_ size_t prunesid_budget_qwen2vl(size_t n_tokens, size_t budget);
+
+/* ---- REGIONS: tiles, frames, images in one call ------------------------------------------- */
+
+/* Rows [first, first + n_tokens) of the tokens; no scores, floor 0, no ceiling, no arrays. */
+PRUNESID_PUBLIC_ prunesid_region prunesid_region_init(size_t first, size_t n_tokens, size_t budget);
+
+/* How many tokens prunesid_select_regions will keep, whatever they are; 0 if it would refuse. FIXED:
+ * the sum of min(N_r - reserved, T_r). Shared: N without the reserved rows of each region, or all
+ * that the ceilings allow. */
+PRUNESID_PUBLIC_ size_t prunesid_regions_n_kept(const prunesid_config *config,
+    prunesid_sharing sharing, const prunesid_region *regions, size_t n_regions);
+
+/* Bytes for prunesid_select_regions; 0 if it would refuse. */
+PRUNESID_PUBLIC_ size_t prunesid_regions_workspace_size(const prunesid_config *config,
+    prunesid_sharing sharing, const prunesid_region *regions, size_t n_regions, size_t n_workers);
+
+/* Prunes every region by itself, as prunesid_select does with the region's budget: the same bits
+ * whatever the other regions and the threads.
+ *   config     n_tokens: T of all regions and of what lies between them; budget: N of all regions
+ *              together, not read if FIXED; the rest holds for each region. protected_indices are
+ *              numbers among all tokens, each in a region. Every worker calls clock_ns
+ *   tokens     [T, d]; data may be NULL if every region has its own, strided as ld says
+ *   regions    [n_regions] ascending, without overlap; gaps are legal (text, newline tokens)
+ *   threads    NULL: one worker, the caller's thread
+ *   indices    [prunesid_regions_n_kept] ascending numbers among all tokens; regions[r].out.indices
+ *              points to those of region r. Its order and representative are such numbers too
+ * A shared N_r is at least low, and enough for the reserved rows and one token or the protected ones;
+ * at most high, and T_r + reserved. Within these the total is exactly N. BY_PHI finds phi first, with
+ * one more pass over the tokens.
+ * Status: those of prunesid_select, and EMPTY (no regions), SHARING, REGION, LIMITS, TOTAL, THREADS.
+ * A region that fails does not stop the others: its outputs are left alone, its status says why, and
+ * the first such status is returned. Any other error, or one while phi is found, leaves every output
+ * alone. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_select_regions(const prunesid_config *config,
+    prunesid_sharing sharing, const prunesid_tokens *tokens, prunesid_region *regions,
+    size_t n_regions, const prunesid_threads *threads, void *workspace, size_t workspace_bytes,
+    int32_t *indices);
+
 /* ---- AFTER ------------------------------------------------------------------------------- */
 
 /* out row j = rows row indices[j], each of row_bytes bytes; rows lie row_stride_bytes apart, out rows
- * out_stride_bytes. out may be rows itself (same stride) when indices ascend.
+ * out_stride_bytes. out may be rows itself (same stride) when indices ascend. Of several planes, as
+ * in DeepStack's [L, T, H], gather each.
  *   indices  [n_indices], each in [0, n_rows)
  * Status: OK, NULL, STRIDE (a stride < row_bytes), INDEX, OVERFLOW. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows, size_t row_bytes,
     size_t row_stride_bytes, const int32_t *indices, size_t n_indices, void *out,
     size_t out_stride_bytes);
+
+/* mask [n_rows] = 1 for the ascending indices, else 0. Status: OK, NULL, INDEX. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_mask(
+    const int32_t *indices, size_t n_indices, size_t n_rows, uint8_t *mask);
+
+/* The rows of a prompt that stay: all text, and the visual tokens kept.
+ *   spans   [n_spans] of visual tokens, ascending, without overlap; numbered through, span after span
+ *   kept    [n_kept] ascending such numbers, as prunesid_select and prunesid_select_regions give
+ *   rows    [n_prompt - visual tokens + n_kept] written, ascending; *n_rows: how many
+ * Status: OK, NULL, DIMENSION, REGION, INDEX. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_prompt_rows(const prunesid_span *spans, size_t n_spans,
+    size_t n_prompt, const int32_t *kept, size_t n_kept, int32_t *rows, size_t *n_rows);
+
+/* The position ids of the rows that stay, and *next, where what follows the prompt goes on: the
+ * largest id + 1 (rope_delta is *next - n_rows). Of an image alone, give its own ids and one span.
+ *   ids    [S, n] of all rows, before pruning
+ *   spans  as above, in [0, n)
+ *   rows   [n_rows] ascending, in [0, n)
+ *   out    [S, n_rows] written; out->ids may be ids->ids, with the same ld
+ * Status: OK, NULL, POLICY, POSITIONS, STRIDE, ALIGNMENT, OVERFLOW (an id that does not fit), REGION,
+ * INDEX. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy policy,
+    const prunesid_position_ids *ids, const prunesid_span *spans, size_t n_spans,
+    const int32_t *rows, size_t n_rows, const prunesid_position_ids *out, int64_t *next);
 
 /* ---- STAGES: each alone, on the workspace of the same configuration ------------------------ */
 
@@ -371,7 +507,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_tokens_check(
 /* PSCA (Eq. 1, 2): V [T, K] row-major, K = prunesid_config_resolve(config, 0).n_groups; unit columns
  * by falling singular value, signs arbitrary; columns beyond the numerical rank, or that SKETCH
  * does not resolve, are 0.
- * stats may be NULL; only its svd_*, lapack_info, ns_sigmoid and ns_svd are written.
+ * stats may be NULL; its svd_*, lapack_info, ns_sigmoid and ns_svd are found, the rest is 0.
  * Status: as prunesid_select. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_loadings(const prunesid_config *config,
     const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes, float *loadings,
@@ -428,6 +564,9 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 /* cblas.h and lapacke.h would bring <complex.h> and its macro I; plain complex types keep it out. A
  * unit that calls complex BLAS or LAPACK routines itself includes their headers before this one. */
@@ -467,6 +606,11 @@ extern "C" {
 #define PRUNESID_PUBLIC_ static inline
 #endif
 #define PRUNESID_PRIVATE_ static inline
+#define PRUNESID_TRY_(call)                                                                        \
+    do {                                                                                           \
+        const prunesid_status status_ = (call);                                                    \
+        if (status_ != PRUNESID_OK) return status_;                                                \
+    } while (0)
 
 #define PRUNESID_LANES_ 16 /* floats a kernel works on at once: a constant trip count vectorises */
 #define PRUNESID_PANEL_ 64 /* rows or columns of A that the float64 code holds at once */
@@ -714,6 +858,10 @@ PRUNESID_PRIVATE_ int prunesid_misaligned_(const void *data, size_t item_bytes) 
     return (uintptr_t)data % item_bytes != 0;
 }
 
+PRUNESID_PRIVATE_ size_t prunesid_item_bytes_(prunesid_dtype dtype) {
+    return dtype == PRUNESID_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
 /* The view without its values. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_view_(const prunesid_tokens *x) {
     if (x->n_tokens == 0 || x->dim == 0) return PRUNESID_ERROR_EMPTY;
@@ -725,15 +873,14 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_view_(const prunesid_tokens *x)
     if (prunesid_times_(x->n_tokens, prunesid_times_(x->ld, sizeof(float))) > SIZE_MAX / 2)
         return PRUNESID_ERROR_OVERFLOW;
     if (x->data == NULL) return PRUNESID_ERROR_NULL;
-    const size_t item_bytes = x->dtype == PRUNESID_F32 ? sizeof(float) : sizeof(uint16_t);
-    return prunesid_misaligned_(x->data, item_bytes) ? PRUNESID_ERROR_ALIGNMENT : PRUNESID_OK;
+    return prunesid_misaligned_(x->data, prunesid_item_bytes_(x->dtype)) ? PRUNESID_ERROR_ALIGNMENT
+                                                                         : PRUNESID_OK;
 }
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_tokens_check(
     const prunesid_tokens *tokens, size_t *row, size_t *column) {
     if (tokens == NULL) return PRUNESID_ERROR_NULL;
-    const prunesid_status status = prunesid_check_view_(tokens);
-    if (status != PRUNESID_OK) return status;
+    PRUNESID_TRY_(prunesid_check_view_(tokens));
     float buffer[PRUNESID_PANEL_];
     for (size_t i = 0; i < tokens->n_tokens; i++)
         for (size_t j = 0, n; j < tokens->dim; j += n) {
@@ -755,8 +902,7 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_scores_(const float *scores, si
 }
 
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_workspace_(
-    const prunesid_config *config, const void *workspace, size_t bytes) {
-    const size_t needed = prunesid_workspace_size(config);
+    size_t needed, const void *workspace, size_t bytes) {
     if (needed == 0) return PRUNESID_ERROR_OVERFLOW;
     if (workspace == NULL) return PRUNESID_ERROR_NULL;
     if (prunesid_misaligned_(workspace, PRUNESID_ALIGNMENT))
@@ -776,18 +922,10 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_input_(const prunesid_config *c
     int has_scores, const prunesid_tokens *tokens, prunesid_config *resolved) {
     if (config == NULL || tokens == NULL) return PRUNESID_ERROR_NULL;
     *resolved = prunesid_config_resolve(config, has_scores);
-    prunesid_status status = prunesid_check_config_(resolved);
-    if (status == PRUNESID_OK) status = prunesid_check_view_(tokens);
-    if (status == PRUNESID_OK &&
-        (tokens->n_tokens != config->n_tokens || tokens->dim != config->dim))
-        status = PRUNESID_ERROR_SHAPE;
-    return status;
-}
-
-PRUNESID_PRIVATE_ prunesid_status prunesid_check_(const prunesid_config *config,
-    const prunesid_tokens *tokens, const void *workspace, size_t bytes, prunesid_config *resolved) {
-    const prunesid_status status = prunesid_check_input_(config, 0, tokens, resolved);
-    return status != PRUNESID_OK ? status : prunesid_check_workspace_(config, workspace, bytes);
+    PRUNESID_TRY_(prunesid_check_config_(resolved));
+    PRUNESID_TRY_(prunesid_check_view_(tokens));
+    const int same = tokens->n_tokens == config->n_tokens && tokens->dim == config->dim;
+    return same ? PRUNESID_OK : PRUNESID_ERROR_SHAPE;
 }
 
 /* ---- >>workspace -------------------------------------------------------------------------- */
@@ -922,8 +1060,6 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
         prunesid_take_eigen_(arena, m, wide, &p->ritz);
     }
 }
-
-#undef PRUNESID_TAKE_
 
 /* ---- >>redundancy: Eq. 4 ------------------------------------------------------------------ */
 
@@ -1314,8 +1450,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_group(const float *loadings, size_t n_
     if (loadings == NULL || group == NULL || loading == NULL) return PRUNESID_ERROR_NULL;
     prunesid_tokens view = prunesid_tokens_view(loadings, PRUNESID_F32, n_tokens, n_groups);
     view.ld = ld_loadings;
-    const prunesid_status status = prunesid_check_view_(&view);
-    if (status != PRUNESID_OK) return status;
+    PRUNESID_TRY_(prunesid_check_view_(&view));
     for (size_t i = 0; i < n_tokens; i++)
         if (!prunesid_all_finite_(loadings + i * ld_loadings, n_groups))
             return PRUNESID_ERROR_LOADINGS_NOT_FINITE;
@@ -1597,13 +1732,10 @@ PRUNESID_PRIVATE_ void prunesid_write_(const prunesid_plan_ *p, const prunesid_t
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_select_(const prunesid_config *config,
     const prunesid_tokens *tokens, int has_loadings, const float *scores,
     const prunesid_output *out, prunesid_config *c) {
-    prunesid_status status = prunesid_check_input_(config, scores != NULL, tokens, c);
-    if (status == PRUNESID_OK && (out == NULL || out->indices == NULL))
-        status = PRUNESID_ERROR_NULL;
-    if (status == PRUNESID_OK && !has_loadings) status = prunesid_check_own_svd_(c);
-    if (status == PRUNESID_OK && scores != NULL)
-        status = prunesid_check_scores_(scores, c->n_tokens);
-    return status;
+    PRUNESID_TRY_(prunesid_check_input_(config, scores != NULL, tokens, c));
+    if (out == NULL || out->indices == NULL) return PRUNESID_ERROR_NULL;
+    if (!has_loadings) PRUNESID_TRY_(prunesid_check_own_svd_(c));
+    return scores != NULL ? prunesid_check_scores_(scores, c->n_tokens) : PRUNESID_OK;
 }
 
 /* Both selects: loadings is NULL for our own SVD. */
@@ -1614,7 +1746,8 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_run_(const prunesid_config *config,
     prunesid_status status =
         prunesid_check_select_(config, tokens, loadings != NULL, scores, out, &c);
     if (status == PRUNESID_OK)
-        status = prunesid_check_workspace_(config, workspace, workspace_bytes);
+        status =
+            prunesid_check_workspace_(prunesid_workspace_size(config), workspace, workspace_bytes);
     if (status != PRUNESID_OK) return status;
 
     prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
@@ -1721,29 +1854,14 @@ PRUNESID_PUBLIC_ const char *prunesid_status_string(prunesid_status status) {
 
 PRUNESID_PUBLIC_ prunesid_config prunesid_config_init(
     prunesid_preset preset, size_t n_tokens, size_t dim, size_t budget) {
-    prunesid_config config;
-    config.n_tokens = n_tokens;
-    config.dim = dim;
-    config.budget = budget;
-    config.preset = preset;
-    config.svd = PRUNESID_SVD_KRYLOV;
-    config.reserved = preset == PRUNESID_LLAVA ? 1 : 0;
-    config.n_groups = 0;
-    config.seed = 0;
-    config.protected_indices = NULL;
-    config.n_protected = 0;
-    config.clock_ns = NULL;
+    const prunesid_config config = {n_tokens, dim, budget, preset, PRUNESID_SVD_KRYLOV,
+        (size_t)(preset == PRUNESID_LLAVA ? 1 : 0), 0, 0, NULL, 0, NULL};
     return config;
 }
 
 PRUNESID_PUBLIC_ prunesid_tokens prunesid_tokens_view(
     const void *data, prunesid_dtype dtype, size_t n_tokens, size_t dim) {
-    prunesid_tokens tokens;
-    tokens.data = data;
-    tokens.dtype = dtype;
-    tokens.n_tokens = n_tokens;
-    tokens.dim = dim;
-    tokens.ld = dim;
+    const prunesid_tokens tokens = {data, dtype, n_tokens, dim, dim};
     return tokens;
 }
 
@@ -1787,50 +1905,67 @@ PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config) {
     return arena.peak < SIZE_MAX / 4 ? arena.peak : 0;
 }
 
+PRUNESID_PUBLIC_ size_t prunesid_workspace_size_up_to(const prunesid_config *config) {
+    const size_t bytes = prunesid_workspace_size(config);
+    if (bytes == 0) return 0;
+    /* All grows with the budget but for one step: what is EXACT at once needs no Krylov basis. */
+    prunesid_config c = *config;
+    size_t krylov = 0;
+    for (size_t above = config->budget + 1; krylov + 1 < above;) {
+        prunesid_arena_ arena = {NULL, 0, 0};
+        prunesid_plan_ plan;
+        c.budget = krylov + (above - krylov) / 2;
+        const prunesid_config resolved = prunesid_config_resolve(&c, 0);
+        prunesid_lay_out_(&resolved, &arena, &plan);
+        krylov = plan.direct ? krylov : c.budget;
+        above = plan.direct ? c.budget : above;
+    }
+    c.budget = krylov;
+    const size_t other = prunesid_workspace_size(&c); /* 0 if that budget leaves no room */
+    return bytes > other ? bytes : other;
+}
+
 /* ---- >>stages: each alone ----------------------------------------------------------------- */
+
+/* Checks all but the tokens' values and lays out the workspace. */
+PRUNESID_PRIVATE_ prunesid_status prunesid_open_(const prunesid_config *config,
+    const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes, prunesid_config *c,
+    prunesid_plan_ *plan) {
+    prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
+    PRUNESID_TRY_(prunesid_check_input_(config, 0, tokens, c));
+    PRUNESID_TRY_(
+        prunesid_check_workspace_(prunesid_workspace_size(config), workspace, workspace_bytes));
+    prunesid_lay_out_(c, &arena, plan);
+    return PRUNESID_OK;
+}
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_config *config,
     const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes,
     prunesid_information *out) {
     prunesid_config c;
-    prunesid_information found;
-    prunesid_status status = prunesid_check_(config, tokens, workspace, workspace_bytes, &c);
-    if (status != PRUNESID_OK) return status;
-    if (out == NULL) return PRUNESID_ERROR_NULL;
-    prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
     prunesid_plan_ plan;
-    prunesid_lay_out_(&c, &arena, &plan);
-    status = prunesid_redundancy_(&plan, tokens, &found);
-    if (status == PRUNESID_OK) *out = found;
-    return status;
+    prunesid_information found;
+    PRUNESID_TRY_(prunesid_open_(config, tokens, workspace, workspace_bytes, &c, &plan));
+    if (out == NULL) return PRUNESID_ERROR_NULL;
+    PRUNESID_TRY_(prunesid_redundancy_(&plan, tokens, &found));
+    *out = found;
+    return PRUNESID_OK;
 }
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_loadings(const prunesid_config *config,
     const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes, float *loadings,
     prunesid_stats *stats) {
     prunesid_config c;
-    prunesid_status status = prunesid_check_(config, tokens, workspace, workspace_bytes, &c);
-    if (status != PRUNESID_OK) return status;
-    if (loadings == NULL) return PRUNESID_ERROR_NULL;
-    status = prunesid_check_own_svd_(&c);
-    if (status == PRUNESID_OK) status = prunesid_tokens_check(tokens, NULL, NULL);
-    if (status != PRUNESID_OK) return status;
-    prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
     prunesid_plan_ plan;
     prunesid_stats found;
-    prunesid_lay_out_(&c, &arena, &plan);
+    PRUNESID_TRY_(prunesid_open_(config, tokens, workspace, workspace_bytes, &c, &plan));
+    if (loadings == NULL) return PRUNESID_ERROR_NULL;
+    PRUNESID_TRY_(prunesid_check_own_svd_(&c));
+    PRUNESID_TRY_(prunesid_tokens_check(tokens, NULL, NULL));
     memset(&found, 0, sizeof found);
-    status = prunesid_loadings_(&c, &plan, tokens, &found);
-    if (status != PRUNESID_OK) return status;
+    PRUNESID_TRY_(prunesid_loadings_(&c, &plan, tokens, &found));
     memcpy(loadings, plan.V, plan.T * plan.K * sizeof(float));
-    if (stats != NULL) {
-        stats->svd = found.svd;
-        stats->svd_iterations = found.svd_iterations;
-        stats->svd_residual = found.svd_residual;
-        stats->lapack_info = found.lapack_info;
-        stats->ns_sigmoid = found.ns_sigmoid;
-        stats->ns_svd = found.ns_svd;
-    }
+    if (stats != NULL) *stats = found;
     return PRUNESID_OK;
 }
 
@@ -1839,24 +1974,19 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
     void *workspace, size_t workspace_bytes, int32_t *order, int32_t *n_members,
     int32_t *n_survivors) {
     prunesid_config c;
+    prunesid_plan_ plan;
     prunesid_information information;
-    prunesid_status status = prunesid_check_(config, tokens, workspace, workspace_bytes, &c);
-    if (status != PRUNESID_OK) return status;
+    PRUNESID_TRY_(prunesid_open_(config, tokens, workspace, workspace_bytes, &c, &plan));
     if (group == NULL || scores == NULL || order == NULL || n_members == NULL ||
         n_survivors == NULL)
         return PRUNESID_ERROR_NULL;
     for (size_t i = 0; i < c.n_tokens; i++)
         if (group[i] < 0 || (size_t)group[i] >= c.n_groups) return PRUNESID_ERROR_GROUP_INDEX;
     if (!prunesid_all_finite64_(&tau, 1)) return PRUNESID_ERROR_TAU;
-    status = prunesid_check_scores_(scores, c.n_tokens);
-    if (status != PRUNESID_OK) return status;
-    prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
-    prunesid_plan_ plan;
-    prunesid_lay_out_(&c, &arena, &plan);
-    status = prunesid_redundancy_(&plan, tokens, &information); /* norms, and are they finite */
-    if (status == PRUNESID_OK)
-        prunesid_nms_(&c, &plan, tokens, group, scores, tau, order, n_members, n_survivors);
-    return status;
+    PRUNESID_TRY_(prunesid_check_scores_(scores, c.n_tokens));
+    PRUNESID_TRY_(prunesid_redundancy_(&plan, tokens, &information)); /* norms; are they finite? */
+    prunesid_nms_(&c, &plan, tokens, group, scores, tau, order, n_members, n_survivors);
+    return PRUNESID_OK;
 }
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
@@ -1865,12 +1995,11 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
     if (config == NULL || n_members == NULL || n_survivors == NULL || quotas == NULL)
         return PRUNESID_ERROR_NULL;
     const prunesid_config c = prunesid_config_resolve(config, 0);
-    prunesid_status status = prunesid_check_config_(&c);
-    if (status == PRUNESID_OK)
-        status = prunesid_check_workspace_(config, workspace, workspace_bytes);
-    for (size_t k = 0; k < c.n_groups && status == PRUNESID_OK; k++)
-        if (n_survivors[k] < 0 || n_survivors[k] > n_members[k]) status = PRUNESID_ERROR_COUNTS;
-    if (status != PRUNESID_OK) return status;
+    PRUNESID_TRY_(prunesid_check_config_(&c));
+    PRUNESID_TRY_(
+        prunesid_check_workspace_(prunesid_workspace_size(config), workspace, workspace_bytes));
+    for (size_t k = 0; k < c.n_groups; k++)
+        if (n_survivors[k] < 0 || n_survivors[k] > n_members[k]) return PRUNESID_ERROR_COUNTS;
     prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
     prunesid_plan_ plan;
     prunesid_lay_out_(&c, &arena, &plan);
@@ -1920,12 +2049,16 @@ PRUNESID_PRIVATE_ double prunesid_n_above_(const prunesid_filling_ *f, double cu
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_images, size_t budget,
     const size_t *low, const size_t *high, size_t *budgets) {
-    prunesid_filling_ f = {phi, low, high, budgets, n_images, 0.0, 0.0, 0.0, 0.0};
+    if (budget == 0 || budget > PRUNESID_INT_MAX_) return PRUNESID_ERROR_BUDGET;
+    return prunesid_share(phi, n_images, prunesid_times_(n_images, budget), low, high, budgets);
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_share(const double *phi, size_t n_images, size_t asked,
+    const size_t *low, const size_t *high, size_t *budgets) {
+    prunesid_filling_ f = {phi, low, high, budgets, n_images, (double)asked, 0.0, 0.0, 0.0};
     double floors = 0.0, ceilings = 0.0;
     if (phi == NULL || budgets == NULL) return PRUNESID_ERROR_NULL;
     if (n_images == 0) return PRUNESID_ERROR_EMPTY;
-    if (budget == 0 || budget > PRUNESID_INT_MAX_) return PRUNESID_ERROR_BUDGET;
-    f.asked = (double)n_images * (double)budget;
     if (f.asked > PRUNESID_EXACT_) return PRUNESID_ERROR_OVERFLOW;
     if (!prunesid_all_finite64_(phi, n_images)) return PRUNESID_ERROR_PHI;
     for (size_t b = 0; b < n_images; b++) {
@@ -2010,6 +2143,243 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_calibrate(prunesid_calibration *calibr
     return PRUNESID_OK;
 }
 
+PRUNESID_PUBLIC_ size_t prunesid_budget_qwen2vl(size_t n_tokens, size_t budget) {
+    const double n = rint((double)n_tokens * (double)budget / 576.0);
+    if (n_tokens <= 16 || n <= 16.0) return n_tokens < 16 ? n_tokens : 16;
+    return n < (double)PRUNESID_INT_MAX_ ? (size_t)n : PRUNESID_INT_MAX_;
+}
+
+/* ---- >>regions ---------------------------------------------------------------------------- */
+
+PRUNESID_PUBLIC_ prunesid_region prunesid_region_init(
+    size_t first, size_t n_tokens, size_t budget) {
+    const prunesid_region region = {
+        first, n_tokens, NULL, NULL, 0, SIZE_MAX, budget, prunesid_output_init(NULL), PRUNESID_OK};
+    return region;
+}
+
+/* One call's regions; the arrays [n_regions] come with the workspace. */
+typedef struct prunesid_regions_ {
+    const prunesid_config *config;
+    const prunesid_tokens *tokens;
+    const prunesid_region *regions;
+    prunesid_region *results; /* the same, to be written */
+    int fixed;
+    size_t n_regions, n_workers;
+    size_t n_kept;               /* of all regions */
+    size_t worker_bytes;         /* for the most demanding region */
+    size_t worker_stride;        /* with guards, from worker to worker */
+    unsigned char *scratch;      /* [worker_bytes] of the first worker */
+    int32_t *guards;             /* [n_protected], likewise */
+    size_t *low, *high, *budget; /* of a share; low is then its place among the indices */
+    double *weight;
+    int32_t *indices; /* NULL while phi is looked for */
+} prunesid_regions_;
+
+/* Region r as an image of its own; guards [n_protected] gets its protected tokens, if not NULL. */
+PRUNESID_PRIVATE_ prunesid_config prunesid_alone_(
+    const prunesid_regions_ *g, size_t r, size_t budget, int32_t *guards) {
+    const size_t begin = g->regions[r].first;
+    prunesid_config c = *g->config;
+    c.n_tokens = g->regions[r].n_tokens;
+    c.budget = budget;
+    c.protected_indices = guards;
+    c.n_protected = 0;
+    for (size_t i = 0; i < g->config->n_protected; i++) {
+        const size_t index =
+            (size_t)g->config->protected_indices[i]; /* a negative one is too large */
+        if (index < begin || index - begin >= c.n_tokens) continue;
+        if (guards != NULL) guards[c.n_protected] = (int32_t)(index - begin);
+        c.n_protected++;
+    }
+    return c;
+}
+
+/* Checks the regions and sums up; fills the limits once there is room for them. */
+PRUNESID_PRIVATE_ prunesid_status prunesid_survey_(prunesid_regions_ *g) {
+    const size_t N = g->config->budget, reserved = g->config->reserved;
+    size_t end = 0, floors = 0, ceilings = 0, n_protected = 0;
+    g->n_kept = 0;
+    for (size_t r = 0; r < g->n_regions; r++) {
+        const prunesid_region *region = &g->regions[r];
+        const size_t T = region->n_tokens, most = T + reserved;
+        if (T == 0 || region->first < end || region->first > g->config->n_tokens ||
+            T > g->config->n_tokens - region->first)
+            return PRUNESID_ERROR_REGION;
+        end = region->first + T;
+        prunesid_config c = prunesid_alone_(g, r, region->budget, NULL);
+        const size_t n_guards = c.n_protected, least = reserved + (n_guards > 1 ? n_guards : 1);
+        size_t low = region->low > least ? region->low : least;
+        size_t high = region->high < most ? region->high : most;
+        if (!g->fixed && low > region->high) return PRUNESID_ERROR_LIMITS;
+        c.budget = g->fixed ? c.budget : high < N ? high : N;
+        c.n_protected = 0;
+        const prunesid_config resolved = prunesid_config_resolve(&c, region->scores != NULL);
+        PRUNESID_TRY_(prunesid_check_config_(&resolved));
+        PRUNESID_TRY_(prunesid_check_own_svd_(&resolved));
+        if (n_guards > prunesid_n_kept(&c)) return PRUNESID_ERROR_PROTECTED_COUNT;
+        const size_t bytes =
+            g->fixed ? prunesid_workspace_size(&c) : prunesid_workspace_size_up_to(&c);
+        if (bytes == 0) return PRUNESID_ERROR_OVERFLOW;
+        g->worker_bytes = bytes > g->worker_bytes ? bytes : g->worker_bytes;
+        g->n_kept += prunesid_n_kept(&c);
+        n_protected += n_guards;
+        low = low < most ? low : most;
+        floors += low;
+        ceilings += high;
+        if (g->scratch != NULL) {
+            g->low[r] = low;
+            g->high[r] = high;
+            g->budget[r] = c.budget;
+            g->weight[r] = (double)T;
+        }
+    }
+    if (n_protected < g->config->n_protected) return PRUNESID_ERROR_PROTECTED_INDEX;
+    if (g->fixed) return PRUNESID_OK;
+    g->n_kept = (ceilings < N ? ceilings : N) - g->n_regions * reserved;
+    return floors > N ? PRUNESID_ERROR_TOTAL : PRUNESID_OK;
+}
+
+PRUNESID_PRIVATE_ prunesid_status prunesid_open_regions_(prunesid_regions_ *g,
+    const prunesid_config *config, prunesid_sharing sharing, const prunesid_region *regions,
+    size_t n_regions, size_t n_workers) {
+    memset(g, 0, sizeof *g);
+    if (config == NULL || (regions == NULL && n_regions > 0) ||
+        (config->n_protected > 0 && config->protected_indices == NULL))
+        return PRUNESID_ERROR_NULL;
+    if (n_regions == 0) return PRUNESID_ERROR_EMPTY;
+    if ((int)sharing < (int)PRUNESID_FIXED || (int)sharing > (int)PRUNESID_BY_PHI)
+        return PRUNESID_ERROR_SHARING;
+    if (n_workers == 0) return PRUNESID_ERROR_THREADS;
+    if (config->n_tokens > PRUNESID_INT_MAX_) return PRUNESID_ERROR_DIMENSION;
+    if (config->reserved >= PRUNESID_INT_MAX_) return PRUNESID_ERROR_RESERVED;
+    for (size_t i = 1; i < config->n_protected; i++)
+        if (config->protected_indices[i] <= config->protected_indices[i - 1])
+            return PRUNESID_ERROR_PROTECTED_INDEX;
+    g->config = config;
+    g->fixed = sharing == PRUNESID_FIXED;
+    g->n_regions = n_regions;
+    g->n_workers = n_workers < n_regions ? n_workers : n_regions;
+    g->regions = regions;
+    return prunesid_survey_(g);
+}
+
+/* Bytes of workspace; 0: too many. */
+PRUNESID_PRIVATE_ size_t prunesid_lay_out_regions_(prunesid_regions_ *g, void *workspace) {
+    prunesid_arena_ here = {(unsigned char *)workspace, 0, 0}, *arena = &here;
+    PRUNESID_TAKE_(g->low, size_t, g->n_regions);
+    PRUNESID_TAKE_(g->high, size_t, g->n_regions);
+    PRUNESID_TAKE_(g->budget, size_t, g->n_regions);
+    PRUNESID_TAKE_(g->weight, double, g->n_regions);
+    const size_t fixed_bytes = here.used;
+    PRUNESID_TAKE_(g->scratch, unsigned char, g->worker_bytes);
+    PRUNESID_TAKE_(g->guards, int32_t, g->config->n_protected);
+    g->worker_stride = here.used - fixed_bytes;
+    const size_t all = prunesid_times_(g->n_workers - 1, g->worker_stride);
+    return all > SIZE_MAX / 4 || here.used > SIZE_MAX / 4 ? 0 : here.used + all;
+}
+
+PRUNESID_PUBLIC_ size_t prunesid_regions_n_kept(const prunesid_config *config,
+    prunesid_sharing sharing, const prunesid_region *regions, size_t n_regions) {
+    prunesid_regions_ g;
+    const int good = !prunesid_open_regions_(&g, config, sharing, regions, n_regions, 1);
+    return good ? g.n_kept : 0;
+}
+
+PRUNESID_PUBLIC_ size_t prunesid_regions_workspace_size(const prunesid_config *config,
+    prunesid_sharing sharing, const prunesid_region *regions, size_t n_regions, size_t n_workers) {
+    prunesid_regions_ g;
+    const int good = !prunesid_open_regions_(&g, config, sharing, regions, n_regions, n_workers);
+    return good ? prunesid_lay_out_regions_(&g, NULL) : 0;
+}
+
+/* One region: its phi, or its selection. */
+PRUNESID_PRIVATE_ void prunesid_region_task_(void *data, size_t r, size_t worker) {
+    const prunesid_regions_ *g = (const prunesid_regions_ *)data;
+    if (r >= g->n_regions || worker >= g->n_workers) return;
+    prunesid_region *region = &g->results[r];
+    const int32_t begin = (int32_t)region->first;
+    const size_t ahead = worker * g->worker_stride;
+    int32_t *guards = (int32_t *)(void *)((unsigned char *)g->guards + ahead);
+    const prunesid_config c = prunesid_alone_(g, r, g->budget[r], guards);
+    prunesid_tokens view = *g->tokens;
+    view.n_tokens = region->n_tokens;
+    if (region->data != NULL)
+        view.data = region->data;
+    else if (view.data != NULL)
+        view.data = (const unsigned char *)view.data +
+                    region->first * view.ld * prunesid_item_bytes_(view.dtype);
+    if (g->indices == NULL) {
+        prunesid_information found = {0.0, 0.0, 0.0, 0}; /* read after a failure too */
+        region->status =
+            prunesid_redundancy(&c, &view, g->scratch + ahead, g->worker_bytes, &found);
+        g->weight[r] = found.phi;
+        return;
+    }
+    prunesid_output out = region->out;
+    out.indices = g->indices + g->low[r];
+    region->status =
+        prunesid_select(&c, &view, region->scores, g->scratch + ahead, g->worker_bytes, &out);
+    if (region->status != PRUNESID_OK) return;
+    for (size_t j = 0; j < out.n_kept; j++) {
+        out.indices[j] += begin;
+        if (out.order != NULL) out.order[j] += begin;
+    }
+    for (size_t i = 0; i < c.n_tokens && out.representative != NULL; i++)
+        out.representative[i] += begin;
+    region->budget = c.budget;
+    region->out = out;
+}
+
+PRUNESID_PRIVATE_ prunesid_status prunesid_run_regions_(
+    prunesid_regions_ *g, const prunesid_threads *threads) {
+    for (size_t r = 0; r < g->n_regions; r++)
+        g->results[r].status = PRUNESID_ERROR_THREADS; /* until its task is run */
+    if (threads != NULL && threads->run != NULL) {
+        threads->run(prunesid_region_task_, g, g->n_regions, g->n_workers, threads->user);
+    } else {
+#ifdef _OPENMP
+#pragma omp parallel for num_threads((int)g->n_workers) schedule(dynamic, 1)
+        for (ptrdiff_t r = 0; r < (ptrdiff_t)g->n_regions; r++)
+            prunesid_region_task_(g, (size_t)r, (size_t)omp_get_thread_num());
+#else
+        for (size_t r = 0; r < g->n_regions && g->n_workers == 1; r++)
+            prunesid_region_task_(g, r, 0);
+#endif
+    }
+    for (size_t r = 0; r < g->n_regions; r++) PRUNESID_TRY_(g->results[r].status);
+    return PRUNESID_OK;
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_select_regions(const prunesid_config *config,
+    prunesid_sharing sharing, const prunesid_tokens *tokens, prunesid_region *regions,
+    size_t n_regions, const prunesid_threads *threads, void *workspace, size_t workspace_bytes,
+    int32_t *indices) {
+    prunesid_regions_ g;
+    PRUNESID_TRY_(prunesid_open_regions_(
+        &g, config, sharing, regions, n_regions, threads != NULL ? threads->n_workers : 1));
+    if (tokens == NULL || indices == NULL) return PRUNESID_ERROR_NULL;
+    if (tokens->n_tokens != config->n_tokens || tokens->dim != config->dim)
+        return PRUNESID_ERROR_SHAPE;
+    if (tokens->data != NULL) PRUNESID_TRY_(prunesid_check_view_(tokens));
+    PRUNESID_TRY_(
+        prunesid_check_workspace_(prunesid_lay_out_regions_(&g, NULL), workspace, workspace_bytes));
+    prunesid_lay_out_regions_(&g, workspace);
+    PRUNESID_TRY_(prunesid_survey_(&g)); /* once more: there is room for the limits */
+    g.tokens = tokens;
+    g.results = regions;
+    if (sharing == PRUNESID_BY_PHI) PRUNESID_TRY_(prunesid_run_regions_(&g, threads));
+    if (!g.fixed)
+        PRUNESID_TRY_(prunesid_share(g.weight, n_regions, config->budget, g.low, g.high, g.budget));
+    g.indices = indices;
+    for (size_t r = 0, at = 0; r < n_regions; r++) { /* each region's place among the indices */
+        const prunesid_config c = prunesid_alone_(&g, r, g.budget[r], NULL);
+        g.low[r] = at;
+        at += prunesid_n_kept(&c);
+    }
+    return prunesid_run_regions_(&g, threads);
+}
+
 /* ---- >>after ------------------------------------------------------------------------------ */
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows, size_t row_bytes,
@@ -2029,6 +2399,125 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows
     return PRUNESID_OK;
 }
 
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_ascending_(
+    const int32_t *indices, size_t n_indices, size_t limit) {
+    if (indices == NULL) return PRUNESID_ERROR_NULL;
+    for (size_t j = 0; j < n_indices; j++)
+        if (indices[j] < 0 || (size_t)indices[j] >= limit ||
+            (j > 0 && indices[j] <= indices[j - 1]))
+            return PRUNESID_ERROR_INDEX;
+    return PRUNESID_OK;
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_mask(
+    const int32_t *indices, size_t n_indices, size_t n_rows, uint8_t *mask) {
+    PRUNESID_TRY_(prunesid_check_ascending_(indices, n_indices, n_rows));
+    if (mask == NULL) return PRUNESID_ERROR_NULL;
+    memset(mask, 0, n_rows);
+    for (size_t j = 0; j < n_indices; j++) mask[indices[j]] = 1;
+    return PRUNESID_OK;
+}
+
+/* *n_visual = the tokens in the spans. */
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_spans_(
+    const prunesid_span *spans, size_t n_spans, size_t n_prompt, size_t *n_visual) {
+    size_t end = 0;
+    *n_visual = 0;
+    if (spans == NULL && n_spans > 0) return PRUNESID_ERROR_NULL;
+    if (n_prompt > PRUNESID_INT_MAX_) return PRUNESID_ERROR_DIMENSION;
+    for (size_t s = 0; s < n_spans; s++) {
+        if (spans[s].n_tokens == 0 || spans[s].first < end || spans[s].first > n_prompt ||
+            spans[s].n_tokens > n_prompt - spans[s].first)
+            return PRUNESID_ERROR_REGION;
+        end = spans[s].first + spans[s].n_tokens;
+        *n_visual += spans[s].n_tokens;
+    }
+    return PRUNESID_OK;
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_prompt_rows(const prunesid_span *spans, size_t n_spans,
+    size_t n_prompt, const int32_t *kept, size_t n_kept, int32_t *rows, size_t *n_rows) {
+    size_t n_visual, n = 0, row = 0, visual = 0;
+    PRUNESID_TRY_(prunesid_check_spans_(spans, n_spans, n_prompt, &n_visual));
+    PRUNESID_TRY_(prunesid_check_ascending_(kept, n_kept, n_visual));
+    if (rows == NULL || n_rows == NULL) return PRUNESID_ERROR_NULL;
+    for (size_t s = 0, j = 0; s <= n_spans; s++) {
+        for (const size_t end = s < n_spans ? spans[s].first : n_prompt; row < end; row++)
+            rows[n++] = (int32_t)row;
+        for (size_t i = 0; s < n_spans && i < spans[s].n_tokens; i++, row++, visual++)
+            if (j < n_kept && (size_t)kept[j] == visual) {
+                rows[n++] = (int32_t)row;
+                j++;
+            }
+    }
+    *n_rows = n;
+    return PRUNESID_OK;
+}
+
+PRUNESID_PRIVATE_ int64_t prunesid_id_(const prunesid_position_ids *p, size_t section, size_t i) {
+    const size_t at = section * p->ld + i;
+    return p->id_bytes == 8 ? ((const int64_t *)p->ids)[at] : ((const int32_t *)p->ids)[at];
+}
+
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_ids_(
+    const prunesid_position_ids *p, const prunesid_position_ids *like, size_t n_tokens) {
+    const size_t S = p->n_sections;
+    if (p->ids == NULL) return PRUNESID_ERROR_NULL;
+    if ((S != 1 && S != 3 && S != 4) || S != like->n_sections || p->n_tokens != n_tokens ||
+        (p->id_bytes != 4 && p->id_bytes != 8) || p->id_bytes != like->id_bytes)
+        return PRUNESID_ERROR_POSITIONS;
+    if (p->ld < n_tokens || (p->ids == like->ids && p->ld != like->ld))
+        return PRUNESID_ERROR_STRIDE;
+    if (prunesid_times_(p->ld, 4 * sizeof(int64_t)) > SIZE_MAX / 2) return PRUNESID_ERROR_OVERFLOW;
+    return prunesid_misaligned_(p->ids, p->id_bytes) ? PRUNESID_ERROR_ALIGNMENT : PRUNESID_OK;
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy policy,
+    const prunesid_position_ids *ids, const prunesid_span *spans, size_t n_spans,
+    const int32_t *rows, size_t n_rows, const prunesid_position_ids *out, int64_t *next) {
+    const int renumber = policy == PRUNESID_POSITIONS_RENUMBER;
+    size_t n_visual;
+    if (ids == NULL || out == NULL || next == NULL) return PRUNESID_ERROR_NULL;
+    if ((int)policy < (int)PRUNESID_POSITIONS_KEEP ||
+        (int)policy > (int)PRUNESID_POSITIONS_RENUMBER)
+        return PRUNESID_ERROR_POLICY;
+    PRUNESID_TRY_(prunesid_check_ids_(ids, ids, ids->n_tokens));
+    PRUNESID_TRY_(prunesid_check_ids_(out, ids, n_rows));
+    PRUNESID_TRY_(prunesid_check_spans_(spans, n_spans, ids->n_tokens, &n_visual));
+    PRUNESID_TRY_(prunesid_check_ascending_(rows, n_rows, ids->n_tokens));
+    for (size_t k = 0; k < ids->n_sections; k++)
+        for (size_t i = 0; i < ids->n_tokens; i++)
+            if (prunesid_id_(ids, k, i) < 0 || prunesid_id_(ids, k, i) >> 62 != 0)
+                return PRUNESID_ERROR_POSITIONS;
+    const int64_t base = ids->n_tokens > 0 ? prunesid_id_(ids, 0, 0) : 0;
+    if (renumber && ids->id_bytes == 4 && base + (int64_t)n_rows > (int64_t)PRUNESID_INT_MAX_)
+        return PRUNESID_ERROR_OVERFLOW;
+
+    /* The largest id so far, as it was and as it is; drop: how far it came down at the last span. */
+    int64_t before = base - 1, after = base - 1, drop = 0;
+    for (size_t i = 0, j = 0, s = 0; i < ids->n_tokens; i++) {
+        const int stays = j < n_rows && (size_t)rows[j] == i;
+        for (size_t k = 0; k < ids->n_sections; k++) {
+            const int64_t id = prunesid_id_(ids, k, i);
+            const int64_t moved = renumber ? base + (int64_t)j : id - drop;
+            before = id > before ? id : before;
+            if (!stays) continue;
+            after = moved > after ? moved : after;
+            if (out->id_bytes == 8)
+                ((int64_t *)out->ids)[k * out->ld + j] = moved;
+            else
+                ((int32_t *)out->ids)[k * out->ld + j] = (int32_t)moved;
+        }
+        j += stays ? 1 : 0;
+        if (s < n_spans && i + 1 == spans[s].first + spans[s].n_tokens) {
+            drop = policy == PRUNESID_POSITIONS_COMPACT ? before - after : 0;
+            s++;
+        }
+    }
+    *next = (policy == PRUNESID_POSITIONS_KEEP ? before : after) + 1;
+    return PRUNESID_OK;
+}
+
 #undef PRUNESID_AFFORDABLE_
 #undef PRUNESID_EXACT_
 #undef PRUNESID_FIRST_
@@ -2037,6 +2526,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows
 #undef PRUNESID_PANEL_
 #undef PRUNESID_PRIVATE_
 #undef PRUNESID_PUBLIC_
+#undef PRUNESID_TAKE_
+#undef PRUNESID_TRY_
 
 #ifdef __cplusplus
 }
