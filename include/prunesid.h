@@ -119,7 +119,8 @@ extern "C" {
         "the workspace is not aligned to PRUNESID_ALIGNMENT")                                      \
     X(PRUNESID_ERROR_ALLOCATION, -22, "the allocator returned no memory")                          \
     X(PRUNESID_ERROR_LAPACK, -23, "LAPACK's eigenvalue solver failed")                             \
-    X(PRUNESID_ERROR_PHI, -24, "an information score is not finite or the reference not positive") \
+    X(PRUNESID_ERROR_PHI, -24,                                                                     \
+        "an information score or their sum is not finite, or a reference is not positive")         \
     X(PRUNESID_ERROR_LIMITS, -25, "a floor is above its ceiling or above 2147483647")              \
     X(PRUNESID_ERROR_INDEX, -26, "an index is out of range")                                       \
     X(PRUNESID_ERROR_COUNTS, -27,                                                                  \
@@ -132,7 +133,7 @@ extern "C" {
         "no workers, workers without OpenMP or a run function, or a task that was not run")        \
     X(PRUNESID_ERROR_POLICY, -33, "unknown position policy")                                       \
     X(PRUNESID_ERROR_POSITIONS, -34,                                                               \
-        "position ids of another shape than asked for, or out of [0, 2^62)")
+        "position ids of another shape than asked for, or an id out of range")
 
 typedef enum prunesid_status {
 #define PRUNESID_X_(name, value, text) name = value,
@@ -309,7 +310,9 @@ typedef struct prunesid_position_ids {
  *   KEEP      as before              as before
  *   COMPACT   as before              goes on behind the largest kept position
  *   RENUMBER  consecutive            consecutive
- * Under COMPACT whatever follows a span, a second image too, moves down with the text. */
+ * Under COMPACT whatever follows a span, a second image too, moves down with the text; ids behind a
+ * span have to be above those in it, as they are in every engine. A fourth section of zeros, as
+ * llama.cpp's, stays one. */
 typedef enum prunesid_position_policy {
     PRUNESID_POSITIONS_KEEP = 0,
     PRUNESID_POSITIONS_COMPACT = 1,
@@ -433,7 +436,7 @@ PRUNESID_PUBLIC_ prunesid_region prunesid_region_init(size_t first, size_t n_tok
 PRUNESID_PUBLIC_ size_t prunesid_regions_n_kept(const prunesid_config *config,
     prunesid_sharing sharing, const prunesid_region *regions, size_t n_regions);
 
-/* Bytes for prunesid_select_regions; 0 if it would refuse. */
+/* Bytes for prunesid_select_regions; 0 if it would refuse, which it gives the reason for. */
 PRUNESID_PUBLIC_ size_t prunesid_regions_workspace_size(const prunesid_config *config,
     prunesid_sharing sharing, const prunesid_region *regions, size_t n_regions, size_t n_workers);
 
@@ -486,10 +489,9 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_prompt_rows(const prunesid_span *spans
  * largest id + 1 (rope_delta is *next - n_rows). Of an image alone, give its own ids and one span.
  *   ids    [S, n] of all rows, before pruning
  *   spans  as above, in [0, n)
- *   rows   [n_rows] ascending, in [0, n)
+ *   rows   [n_rows] ascending, in [0, n): with the text's, as prunesid_prompt_rows gives them
  *   out    [S, n_rows] written; out->ids may be ids->ids, with the same ld
- * Status: OK, NULL, POLICY, POSITIONS, STRIDE, ALIGNMENT, OVERFLOW (an id that does not fit), REGION,
- * INDEX. */
+ * Status: OK, NULL, POLICY, POSITIONS, STRIDE, ALIGNMENT, OVERFLOW, REGION, INDEX. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy policy,
     const prunesid_position_ids *ids, const prunesid_span *spans, size_t n_spans,
     const int32_t *rows, size_t n_rows, const prunesid_position_ids *out, int64_t *next);
@@ -2056,7 +2058,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_im
 PRUNESID_PUBLIC_ prunesid_status prunesid_share(const double *phi, size_t n_images, size_t asked,
     const size_t *low, const size_t *high, size_t *budgets) {
     prunesid_filling_ f = {phi, low, high, budgets, n_images, (double)asked, 0.0, 0.0, 0.0};
-    double floors = 0.0, ceilings = 0.0;
+    double floors = 0.0, ceilings = 0.0, sum = 0.0;
     if (phi == NULL || budgets == NULL) return PRUNESID_ERROR_NULL;
     if (n_images == 0) return PRUNESID_ERROR_EMPTY;
     if (f.asked > PRUNESID_EXACT_) return PRUNESID_ERROR_OVERFLOW;
@@ -2067,7 +2069,9 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_share(const double *phi, size_t n_imag
             return PRUNESID_ERROR_LIMITS;
         floors += prunesid_low_(&f, b);
         ceilings += prunesid_high_(&f, b);
+        sum += phi[b] > 0.0 ? phi[b] : 0.0;
     }
+    if (!prunesid_all_finite64_(&sum, 1)) return PRUNESID_ERROR_PHI;
     double total = f.asked > floors ? f.asked : floors;
     total = total < ceilings ? total : ceilings;
 
@@ -2237,6 +2241,7 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_survey_(prunesid_regions_ *g) {
     if (n_protected < g->config->n_protected) return PRUNESID_ERROR_PROTECTED_INDEX;
     if (g->fixed) return PRUNESID_OK;
     g->n_kept = (ceilings < N ? ceilings : N) - g->n_regions * reserved;
+    if ((double)N > PRUNESID_EXACT_) return PRUNESID_ERROR_OVERFLOW;
     return floors > N ? PRUNESID_ERROR_TOTAL : PRUNESID_OK;
 }
 
@@ -2485,13 +2490,16 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
     PRUNESID_TRY_(prunesid_check_ids_(out, ids, n_rows));
     PRUNESID_TRY_(prunesid_check_spans_(spans, n_spans, ids->n_tokens, &n_visual));
     PRUNESID_TRY_(prunesid_check_ascending_(rows, n_rows, ids->n_tokens));
+    int spare = ids->n_sections == 4; /* the last section is all zeros */
     for (size_t k = 0; k < ids->n_sections; k++)
-        for (size_t i = 0; i < ids->n_tokens; i++)
-            if (prunesid_id_(ids, k, i) < 0 || prunesid_id_(ids, k, i) >> 62 != 0)
-                return PRUNESID_ERROR_POSITIONS;
+        for (size_t i = 0; i < ids->n_tokens; i++) {
+            const int64_t id = prunesid_id_(ids, k, i);
+            if (id < 0 || id >> 62 != 0) return PRUNESID_ERROR_POSITIONS;
+            spare = spare && (k < 3 || id == 0);
+        }
     const int64_t base = ids->n_tokens > 0 ? prunesid_id_(ids, 0, 0) : 0;
-    if (renumber && ids->id_bytes == 4 && base + (int64_t)n_rows > (int64_t)PRUNESID_INT_MAX_)
-        return PRUNESID_ERROR_OVERFLOW;
+    if (renumber && ids->id_bytes == 4 && base + (int64_t)n_rows - 1 > (int64_t)PRUNESID_INT_MAX_)
+        return PRUNESID_ERROR_POSITIONS;
 
     /* The largest id so far, as it was and as it is; drop: how far it came down at the last span. */
     int64_t before = base - 1, after = base - 1, drop = 0;
@@ -2499,7 +2507,9 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
         const int stays = j < n_rows && (size_t)rows[j] == i;
         for (size_t k = 0; k < ids->n_sections; k++) {
             const int64_t id = prunesid_id_(ids, k, i);
-            const int64_t moved = renumber ? base + (int64_t)j : id - drop;
+            const int64_t moved = (k == 3 && spare) || id < drop ? 0
+                                  : renumber                     ? base + (int64_t)j
+                                                                 : id - drop;
             before = id > before ? id : before;
             if (!stays) continue;
             after = moved > after ? moved : after;

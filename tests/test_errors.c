@@ -642,6 +642,347 @@ static void loadings_refuse_more_groups_than_components(void **unused) {
     guard_free(&workspace);
 }
 
+/* ---- regions ------------------------------------------------------------------------------ */
+
+enum { N_TILES = 3 };
+
+/* A valid call on three regions; each test breaks one thing in it. */
+typedef struct tiles {
+    prunesid_config config;
+    prunesid_sharing sharing;
+    prunesid_tokens tokens;
+    prunesid_region regions[N_TILES];
+    prunesid_threads threads;
+    float x[T * D], scores[T];
+    int32_t guarded[N];
+    size_t n_regions, missing_bytes, shift_bytes;
+    int no_config, no_tokens, no_regions, no_indices, no_workspace, no_guarded;
+} tiles;
+
+static tiles tiles_new(prunesid_sharing sharing) {
+    tiles t;
+    uint64_t state = 2;
+    memset(&t, 0, sizeof t);
+    for (size_t i = 0; i < T * D; i++) t.x[i] = (float)random_normal(&state);
+    t.config = prunesid_config_init(PRUNESID_AUTO, T, D, 12);
+    t.sharing = sharing;
+    t.tokens = prunesid_tokens_view(NULL, PRUNESID_F32, T, D); /* data: see tiles_run */
+    t.regions[0] = prunesid_region_init(0, 8, 4);
+    t.regions[1] = prunesid_region_init(10, 8, 4);
+    t.regions[2] = prunesid_region_init(18, 9, 4);
+    t.threads.n_workers = 1;
+    t.n_regions = N_TILES;
+    return t;
+}
+
+/* Runs it; on an error nothing may be written, the regions included. *size and *n_kept are what the
+ * two questions beforehand answer. */
+static prunesid_status tiles_run(tiles *t, size_t *size, size_t *n_kept) {
+    const tiles good = tiles_new(t->sharing);
+    const size_t n_bytes = prunesid_regions_workspace_size(
+        &good.config, good.sharing, good.regions, good.n_regions, 1);
+    guard workspace = guard_new(n_bytes + 4096, 0xFF), indices = guard_new(12 * 4, OUTPUT_FILL);
+    guard order = guard_new(9 * 4, OUTPUT_FILL), state = guard_new(9, OUTPUT_FILL);
+    prunesid_region before[N_TILES];
+    t->tokens.data = t->tokens.data == NULL ? t->x : t->tokens.data;
+    t->config.protected_indices = t->config.n_protected > 0 && !t->no_guarded ? t->guarded : NULL;
+    t->regions[2].out.order = (int32_t *)(void *)order.data;
+    t->regions[2].out.state = state.data;
+    memcpy(before, t->regions, sizeof before);
+    const prunesid_config *const config = t->no_config ? NULL : &t->config;
+    prunesid_region *const regions = t->no_regions ? NULL : t->regions;
+    *size = prunesid_regions_workspace_size(
+        config, t->sharing, regions, t->n_regions, t->threads.n_workers);
+    *n_kept = prunesid_regions_n_kept(config, t->sharing, regions, t->n_regions);
+    const size_t given = *size > 0 && *size < n_bytes + 4096 ? *size : n_bytes;
+    const prunesid_status status =
+        prunesid_select_regions(config, t->sharing, t->no_tokens ? NULL : &t->tokens, regions,
+            t->n_regions, &t->threads, t->no_workspace ? NULL : workspace.data + t->shift_bytes,
+            given - t->missing_bytes, t->no_indices ? NULL : (int32_t *)(void *)indices.data);
+    if (status != PRUNESID_OK) {
+        assert_true(guard_untouched(&indices, OUTPUT_FILL) && guard_untouched(&order, OUTPUT_FILL));
+        assert_true(guard_untouched(&state, OUTPUT_FILL));
+        assert_memory_equal(before, t->regions, sizeof before);
+    }
+    guard_free(&workspace);
+    guard_free(&indices);
+    guard_free(&order);
+    guard_free(&state);
+    return status;
+}
+
+typedef void tiles_breaker(tiles *t);
+
+static void tiles_no_config(tiles *t) {
+    t->no_config = 1;
+}
+static void tiles_no_tokens(tiles *t) {
+    t->no_tokens = 1;
+}
+static void tiles_no_regions(tiles *t) {
+    t->no_regions = 1;
+}
+static void tiles_no_indices(tiles *t) {
+    t->no_indices = 1;
+}
+static void tiles_no_workspace(tiles *t) {
+    t->no_workspace = 1;
+}
+static void tiles_no_guarded(tiles *t) {
+    t->config.n_protected = 1;
+    t->no_guarded = 1;
+}
+static void tiles_zero(tiles *t) {
+    t->n_regions = 0;
+}
+static void tiles_zero_and_null(tiles *t) {
+    t->n_regions = 0;
+    t->no_regions = 1;
+}
+static void tiles_overlap(tiles *t) {
+    t->regions[1].first = 7;
+}
+static void tiles_same(tiles *t) {
+    t->regions[1] = t->regions[0];
+}
+static void tiles_descending(tiles *t) {
+    const prunesid_region swap = t->regions[0];
+    t->regions[0] = t->regions[1];
+    t->regions[1] = swap;
+}
+static void tiles_beyond(tiles *t) {
+    t->regions[2].first = 22;
+}
+static void tiles_far_beyond(tiles *t) {
+    t->regions[2].first = SIZE_MAX - 3;
+}
+static void tiles_outside(tiles *t) {
+    t->regions[2].first = T;
+}
+static void tiles_wraps(tiles *t) {
+    t->regions[2].n_tokens = SIZE_MAX - 10;
+}
+static void tiles_empty(tiles *t) {
+    t->regions[1].n_tokens = 0;
+}
+static void tiles_first_empty(tiles *t) {
+    t->regions[0].n_tokens = 0;
+}
+static void tiles_floor_above_ceiling(tiles *t) {
+    t->regions[1].low = 4;
+    t->regions[1].high = 3;
+}
+static void tiles_ceiling_below_reserved(tiles *t) {
+    t->config.reserved = 2;
+    t->regions[1].high = 2;
+}
+static void tiles_ceiling_zero(tiles *t) {
+    t->regions[1].high = 0;
+}
+static void tiles_ceiling_below_protected(tiles *t) {
+    static const int32_t list[] = {10, 11, 12};
+    memcpy(t->guarded, list, sizeof list);
+    t->config.n_protected = N_ITEMS(list);
+    t->regions[1].high = 2;
+}
+static void tiles_floors_above_total(tiles *t) {
+    t->regions[0].low = t->regions[1].low = t->regions[2].low = 5;
+}
+static void tiles_total_too_small(tiles *t) {
+    t->config.budget = 2;
+}
+static void tiles_reserved_above_total(tiles *t) {
+    t->config.reserved = 4;
+    t->regions[0].budget = t->regions[1].budget = t->regions[2].budget = 5;
+}
+static void tiles_sharing(tiles *t) {
+    t->sharing = (prunesid_sharing)3;
+}
+static void tiles_sharing_below(tiles *t) {
+    t->sharing = (prunesid_sharing)-1;
+}
+static void tiles_no_workers(tiles *t) {
+    t->threads.n_workers = 0;
+}
+static void tiles_guarded_in_a_gap(tiles *t) {
+    t->config.n_protected = 1;
+    t->guarded[0] = 9;
+}
+static void tiles_guarded_behind_all(tiles *t) {
+    t->config.n_protected = 1;
+    t->guarded[0] = T - 1;
+}
+static void tiles_guarded_beyond(tiles *t) {
+    t->config.n_protected = 1;
+    t->guarded[0] = INT32_MAX;
+}
+static void tiles_guarded_negative(tiles *t) {
+    t->config.n_protected = 2;
+    t->guarded[0] = -1;
+    t->guarded[1] = 3;
+}
+static void tiles_guarded_descending(tiles *t) {
+    t->config.n_protected = 2;
+    t->guarded[0] = 11;
+    t->guarded[1] = 3;
+}
+static void tiles_guarded_twice(tiles *t) {
+    t->config.n_protected = 2;
+    t->guarded[0] = t->guarded[1] = 11;
+}
+static void tiles_guarded_many(tiles *t) {
+    t->config.n_protected = 5;
+    for (int32_t i = 0; i < 5; i++) t->guarded[i] = 10 + i;
+}
+static void tiles_budget_zero(tiles *t) {
+    t->regions[1].budget = t->config.budget = 0;
+}
+static void tiles_budget_large(tiles *t) {
+    t->regions[1].budget = (size_t)INT32_MAX + 1;
+}
+static void tiles_reserved(tiles *t) {
+    t->config.reserved = 4;
+}
+static void tiles_reserved_huge(tiles *t) {
+    t->config.reserved = SIZE_MAX;
+}
+static void tiles_groups(tiles *t) {
+    t->config.n_groups = 9; /* fits the third region only */
+}
+static void tiles_preset(tiles *t) {
+    t->config.preset = (prunesid_preset)4;
+}
+static void tiles_svd(tiles *t) {
+    t->config.svd = (prunesid_svd)3;
+}
+static void tiles_no_channels(tiles *t) {
+    t->config.dim = t->tokens.dim = 0;
+}
+static void tiles_many_channels(tiles *t) {
+    t->config.dim = (size_t)INT32_MAX + 1;
+}
+static void tiles_many_tokens(tiles *t) {
+    t->config.n_tokens = (size_t)INT32_MAX + 1;
+}
+static void tiles_overflow(tiles *t) {
+    t->config.n_tokens = INT32_MAX;
+    t->config.dim = INT32_MAX;
+    t->config.n_groups = INT32_MAX - 100;
+    t->regions[2].n_tokens = (size_t)INT32_MAX - 100;
+    t->n_regions = 1;
+    t->regions[0] = t->regions[2];
+}
+static void tiles_shape_tokens(tiles *t) {
+    t->tokens.n_tokens = T - 1;
+}
+static void tiles_shape_dim(tiles *t) {
+    t->tokens.dim = D - 1;
+}
+static void tiles_stride(tiles *t) {
+    t->tokens.ld = D - 1;
+}
+static void tiles_dtype(tiles *t) {
+    t->tokens.dtype = (prunesid_dtype)3;
+}
+static void tiles_alignment(tiles *t) {
+    t->tokens.data = (const unsigned char *)(const void *)t->x + 1;
+}
+static void tiles_short(tiles *t) {
+    t->missing_bytes = 1;
+}
+static void tiles_misaligned(tiles *t) {
+    t->shift_bytes = 4;
+}
+
+static void regions_refuse(void **unused) {
+    enum { FIXED = 1, SHARED = 2, ALL = 3 };
+    static const struct {
+        tiles_breaker *apply;
+        int which;      /* sharings that it breaks; the others take it */
+        int beforehand; /* whether the two questions say 0 */
+        prunesid_status status;
+    } cases[] = {
+        {tiles_no_config, ALL, 1, PRUNESID_ERROR_NULL},
+        {tiles_no_tokens, ALL, 0, PRUNESID_ERROR_NULL},
+        {tiles_no_regions, ALL, 1, PRUNESID_ERROR_NULL},
+        {tiles_no_indices, ALL, 0, PRUNESID_ERROR_NULL},
+        {tiles_no_workspace, ALL, 0, PRUNESID_ERROR_NULL},
+        {tiles_no_guarded, ALL, 1, PRUNESID_ERROR_NULL},
+        {tiles_zero, ALL, 1, PRUNESID_ERROR_EMPTY},
+        {tiles_zero_and_null, ALL, 1, PRUNESID_ERROR_EMPTY},
+        {tiles_overlap, ALL, 1, PRUNESID_ERROR_REGION},
+        {tiles_same, ALL, 1, PRUNESID_ERROR_REGION},
+        {tiles_descending, ALL, 1, PRUNESID_ERROR_REGION},
+        {tiles_beyond, ALL, 1, PRUNESID_ERROR_REGION},
+        {tiles_far_beyond, ALL, 1, PRUNESID_ERROR_REGION},
+        {tiles_outside, ALL, 1, PRUNESID_ERROR_REGION},
+        {tiles_wraps, ALL, 1, PRUNESID_ERROR_REGION},
+        {tiles_empty, ALL, 1, PRUNESID_ERROR_REGION},
+        {tiles_first_empty, ALL, 1, PRUNESID_ERROR_REGION},
+        {tiles_floor_above_ceiling, SHARED, 1, PRUNESID_ERROR_LIMITS},
+        {tiles_ceiling_below_reserved, SHARED, 1, PRUNESID_ERROR_LIMITS},
+        {tiles_ceiling_zero, SHARED, 1, PRUNESID_ERROR_LIMITS},
+        {tiles_ceiling_below_protected, SHARED, 1, PRUNESID_ERROR_LIMITS},
+        {tiles_floors_above_total, SHARED, 1, PRUNESID_ERROR_TOTAL},
+        {tiles_total_too_small, SHARED, 1, PRUNESID_ERROR_TOTAL},
+        {tiles_reserved_above_total, SHARED, 1, PRUNESID_ERROR_TOTAL},
+        {tiles_sharing, ALL, 1, PRUNESID_ERROR_SHARING},
+        {tiles_sharing_below, ALL, 1, PRUNESID_ERROR_SHARING},
+        {tiles_guarded_in_a_gap, ALL, 1, PRUNESID_ERROR_PROTECTED_INDEX},
+        {tiles_guarded_behind_all, ALL, 1, PRUNESID_ERROR_PROTECTED_INDEX},
+        {tiles_guarded_beyond, ALL, 1, PRUNESID_ERROR_PROTECTED_INDEX},
+        {tiles_guarded_negative, ALL, 1, PRUNESID_ERROR_PROTECTED_INDEX},
+        {tiles_guarded_descending, ALL, 1, PRUNESID_ERROR_PROTECTED_INDEX},
+        {tiles_guarded_twice, ALL, 1, PRUNESID_ERROR_PROTECTED_INDEX},
+        {tiles_guarded_many, FIXED, 1, PRUNESID_ERROR_PROTECTED_COUNT},
+        {tiles_budget_zero, ALL, 1, PRUNESID_ERROR_BUDGET},
+        {tiles_budget_large, FIXED, 1, PRUNESID_ERROR_BUDGET},
+        {tiles_reserved, FIXED, 1, PRUNESID_ERROR_RESERVED},
+        {tiles_reserved_huge, ALL, 1, PRUNESID_ERROR_RESERVED},
+        {tiles_groups, ALL, 1, PRUNESID_ERROR_GROUPS},
+        {tiles_preset, ALL, 1, PRUNESID_ERROR_PRESET},
+        {tiles_svd, ALL, 1, PRUNESID_ERROR_SVD},
+        {tiles_no_channels, ALL, 1, PRUNESID_ERROR_EMPTY},
+        {tiles_many_channels, ALL, 1, PRUNESID_ERROR_DIMENSION},
+        {tiles_many_tokens, ALL, 1, PRUNESID_ERROR_DIMENSION},
+        {tiles_overflow, ALL, 1, PRUNESID_ERROR_OVERFLOW},
+        {tiles_shape_tokens, ALL, 0, PRUNESID_ERROR_SHAPE},
+        {tiles_shape_dim, ALL, 0, PRUNESID_ERROR_SHAPE},
+        {tiles_stride, ALL, 0, PRUNESID_ERROR_STRIDE},
+        {tiles_dtype, ALL, 0, PRUNESID_ERROR_DTYPE},
+        {tiles_alignment, ALL, 0, PRUNESID_ERROR_ALIGNMENT},
+        {tiles_short, ALL, 0, PRUNESID_ERROR_WORKSPACE_SHORT},
+        {tiles_misaligned, ALL, 0, PRUNESID_ERROR_WORKSPACE_ALIGNMENT},
+    };
+    (void)unused;
+    for (size_t i = 0; i < 3 * N_ITEMS(cases); i++) {
+        const prunesid_sharing sharing = (prunesid_sharing)(i % 3);
+        const int breaks = cases[i / 3].which & (sharing == PRUNESID_FIXED ? FIXED : SHARED);
+        size_t size, n_kept;
+        tiles t = tiles_new(sharing);
+        CHECK_STATUS(tiles_run(&t, &size, &n_kept), PRUNESID_OK, "unbroken, %zu", i % 3);
+        assert_true(size > 0 && n_kept == 12);
+        t = tiles_new(sharing);
+        cases[i / 3].apply(&t);
+        const prunesid_status status = tiles_run(&t, &size, &n_kept);
+        if (breaks) {
+            CHECK_STATUS(status, cases[i / 3].status, "case %zu, sharing %zu", i / 3, i % 3);
+            CHECK((size == 0) == cases[i / 3].beforehand, "case %zu, sharing %zu", i / 3, i % 3);
+            CHECK((n_kept == 0) == cases[i / 3].beforehand, "case %zu, sharing %zu", i / 3, i % 3);
+        } else if (sharing ==
+                   PRUNESID_FIXED) { /* shared, what breaks FIXED only may be another's */
+            CHECK_STATUS(status, PRUNESID_OK, "case %zu", i / 3);
+        }
+    }
+    for (size_t i = 0; i < 3; i++) { /* no workers: a size needs some, the number kept does not */
+        size_t size, n_kept;
+        tiles t = tiles_new((prunesid_sharing)i);
+        tiles_no_workers(&t);
+        assert_int_equal(tiles_run(&t, &size, &n_kept), PRUNESID_ERROR_THREADS);
+        assert_true(size == 0 && n_kept == 12);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_unbroken_call_works),
@@ -657,6 +998,7 @@ int main(void) {
         cmocka_unit_test(allocator_is_used_once),
         cmocka_unit_test(allocator_failures),
         cmocka_unit_test(loadings_refuse_more_groups_than_components),
+        cmocka_unit_test(regions_refuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

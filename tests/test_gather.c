@@ -51,6 +51,39 @@ static void works_in_place(void **unused) {
     }
 }
 
+/* DeepStack's [L, T, H]: each plane by a gather of its own, into [L, n, H] or in place. */
+static void gathers_planes_one_by_one(void **unused) {
+    enum { L = 3, H = 5 };
+    static const int32_t indices[] = {0, 2, 3, 11, 38, 39};
+    enum { N_KEPT = N_ITEMS(indices) };
+    (void)unused;
+    for (int in_place = 0; in_place < 2; in_place++) {
+        guard planes = guard_new(L * ROWS * H * sizeof(uint16_t), 0);
+        guard out = guard_new(L * N_KEPT * H * sizeof(uint16_t), 0x77);
+        uint16_t *const x = (uint16_t *)(void *)planes.data;
+        const uint16_t *const y = (const uint16_t *)(void *)(in_place ? planes : out).data;
+        for (size_t i = 0; i < L * ROWS * H; i++) x[i] = (uint16_t)i;
+        for (size_t l = 0; l < L; l++) {
+            unsigned char *const from = planes.data + l * ROWS * H * sizeof *x;
+            unsigned char *const to = in_place ? from : out.data + l * N_KEPT * H * sizeof *x;
+            CHECK_STATUS(prunesid_gather(from, ROWS, H * sizeof *x, H * sizeof *x, indices, N_KEPT,
+                             to, H * sizeof *x),
+                PRUNESID_OK, "plane %zu", l);
+        }
+        for (size_t i = 0; i < L * ROWS * H; i++) {
+            const size_t l = i / (ROWS * H), j = i / H % ROWS;
+            const size_t from = j < N_KEPT ? (size_t)indices[j] : j; /* behind them: as it was */
+            if (j < N_KEPT || in_place) {
+                CHECK(y[(l * (in_place ? ROWS : N_KEPT) + j) * H + i % H] ==
+                          (l * ROWS + from) * H + i % H,
+                    "plane %zu, row %zu", l, j);
+            }
+        }
+        guard_free(&planes);
+        guard_free(&out);
+    }
+}
+
 static void follows_a_selection(void **unused) {
     float *const x = tokens_new(KIND_REAL, 60, 16, 3);
     const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 60, 16, 12);
@@ -96,6 +129,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies_rows_of_any_size),
         cmocka_unit_test(works_in_place),
+        cmocka_unit_test(gathers_planes_one_by_one),
         cmocka_unit_test(follows_a_selection),
         cmocka_unit_test(refuses),
     };

@@ -152,6 +152,64 @@ static void any_call_may_fail(void **unused) {
     free(p.x);
 }
 
+/* A failure inside one region: the others are what they would be, it says LAPACK. */
+static void a_region_may_fail(void **unused) {
+    enum { N_REGIONS = 4, EACH = 40, DIM = 24 };
+    float *const x = tokens_new(KIND_REAL, N_REGIONS * EACH, DIM, 3);
+    prunesid_config config = prunesid_config_init(PRUNESID_AUTO, N_REGIONS * EACH, DIM, 41);
+    const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, config.n_tokens, DIM);
+    (void)unused;
+    config.svd = PRUNESID_SVD_EXACT; /* one call a region */
+    for (size_t i = 0; i < 3 * N_REGIONS * N_ITEMS(failures); i++) {
+        const prunesid_sharing sharing = (prunesid_sharing)(i % 3);
+        const size_t bad = i / 3 % N_REGIONS;
+        prunesid_region regions[2][N_REGIONS];
+        guard indices[2], groups[2];
+        for (size_t c = 0; c < 2; c++) { /* without the failure, then with it */
+            groups[c] = guard_new(config.n_tokens * sizeof(int32_t), OUTPUT_FILL);
+            for (size_t r = 0; r < N_REGIONS; r++) {
+                regions[c][r] = prunesid_region_init(r * EACH, EACH, 7 + r);
+                regions[c][r].out.group = (int32_t *)(void *)groups[c].data + r * EACH;
+            }
+            indices[c] = guard_new(
+                prunesid_regions_n_kept(&config, sharing, regions[c], N_REGIONS) * 4, OUTPUT_FILL);
+            guard workspace = guard_new(
+                prunesid_regions_workspace_size(&config, sharing, regions[c], N_REGIONS, 1), 0xFF);
+            mode = failures[i / 3 / N_REGIONS];
+            first_failure = (int)bad;
+            n_failures = c == 1 ? 1 : 0;
+            n_calls = 0;
+            CHECK_STATUS(
+                prunesid_select_regions(&config, sharing, &tokens, regions[c], N_REGIONS, NULL,
+                    workspace.data, workspace.n_bytes, (int32_t *)(void *)indices[c].data),
+                c == 1 ? PRUNESID_ERROR_LAPACK : PRUNESID_OK, "case %zu", i);
+            first_failure = 0;
+            assert_int_equal(n_calls, N_REGIONS);
+            guard_free(&workspace);
+        }
+        for (size_t r = 0, at = 0; r < N_REGIONS; at += regions[0][r++].out.n_kept) {
+            const size_t n_bytes = regions[0][r].out.n_kept * 4;
+            const unsigned char *const got = indices[1].data + at * 4;
+            const unsigned char *const group = groups[1].data + r * EACH * 4;
+            const prunesid_status want = r == bad ? PRUNESID_ERROR_LAPACK : PRUNESID_OK;
+            CHECK_STATUS(regions[1][r].status, want, "case %zu, region %zu", i, r);
+            if (r != bad) {
+                assert_memory_equal(got, indices[0].data + at * 4, n_bytes);
+                assert_memory_equal(group, groups[0].data + r * EACH * 4, EACH * 4);
+                continue;
+            }
+            for (size_t b = 0; b < n_bytes; b++) assert_int_equal(got[b], OUTPUT_FILL);
+            for (size_t b = 0; b < EACH * 4; b++) assert_int_equal(group[b], OUTPUT_FILL);
+            assert_true(regions[1][r].out.indices == NULL && regions[1][r].out.n_kept == 0);
+        }
+        for (size_t c = 0; c < 2; c++) {
+            guard_free(&indices[c]);
+            guard_free(&groups[c]);
+        }
+    }
+    free(x);
+}
+
 /* dsyevr finds fewer than it was asked for where a multiple eigenvalue is cut, with info 0. */
 static void fewer_eigenvectors_than_asked_for(void **unused) {
     static const size_t shapes[][2] = {{100, 80}, {300, 280}};
@@ -182,6 +240,7 @@ int main(void) {
         cmocka_unit_test(loadings_report_it_too),
         cmocka_unit_test(krylov_falls_back_when_its_own_call_fails),
         cmocka_unit_test(any_call_may_fail),
+        cmocka_unit_test(a_region_may_fail),
         cmocka_unit_test(fewer_eigenvectors_than_asked_for),
         cmocka_unit_test(keeping_everything_needs_no_lapack),
     };

@@ -1,0 +1,282 @@
+/* test_stream.c - 10,000 frames through one workspace: budgets that follow the running mean of phi, and
+ * results that are those of the frame alone.   MIT licence. */
+#include "support.h"
+
+enum {
+    N_FRAMES = 10000,
+    N_CALIBRATION = 3000, /* frames before the mean is held to its aim */
+    EVERY = 16,           /* frames that are looked at again */
+    N_SAMPLES = N_FRAMES / EVERY,
+    T = 32,
+    D = 12,
+    AIM = 12,
+    MOST = 28
+};
+
+/* ---- frames ------------------------------------------------------------------------------- */
+
+/* A scene: what all its tokens share, and two sets of details between which it turns. */
+typedef struct scene {
+    double common[D], details[2][T][D], level;
+    size_t left, length; /* frames until the next cut, and of all */
+} scene;
+
+/* The levels of successive scenes differ by the golden section: any few have nearly one mean. */
+static scene scene_new(uint64_t *state, size_t number) {
+    scene s;
+    double norm = 0.0;
+    s.left = s.length = 35 + number % 3 * 10;
+    s.level = 0.3 + 0.4 * fmod((double)number * 0.6180339887498949, 1.0);
+    for (size_t j = 0; j < D; j++) {
+        s.common[j] = random_normal(state);
+        norm += s.common[j] * s.common[j];
+    }
+    for (size_t j = 0; j < D; j++) s.common[j] *= sqrt(D / norm);
+    for (size_t i = 0; i < 2 * T * D; i++)
+        s.details[i / (T * D)][i / D % T][i % D] = random_normal(state);
+    return s;
+}
+
+/* The next frame of s: its redundancy drifts, its content turns slowly. */
+static void scene_frame(scene *s, float x[T * D]) {
+    const double now = 6.283185307179586 * (double)s->left / (double)s->length;
+    const double share = s->level + 0.1 * sin(2.0 * now);
+    for (size_t i = 0; i < T * D; i++) {
+        const size_t row = i / D, column = i % D;
+        x[i] = (float)(share * s->common[column] +
+                       (1.0 - share) * (cos(now) * s->details[0][row][column] +
+                                           sin(now) * s->details[1][row][column]));
+    }
+    s->left--;
+}
+
+/* ---- the stream --------------------------------------------------------------------------- */
+
+typedef struct sample {
+    float x[T * D];
+    double phi_ref, phi;
+    size_t budget;
+    run result;
+} sample;
+
+/* What an engine does with a frame: phi, the mean, the budget, the selection. */
+static run one_frame(const float *x, prunesid_calibration *calibration, prunesid_config *config,
+    guard *workspace, double *phi) {
+    const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, T, D);
+    prunesid_information information = {0.0, 0.0, 0.0, 0};
+    assert_int_equal(
+        prunesid_redundancy(config, &tokens, workspace->data, workspace->n_bytes, &information),
+        PRUNESID_OK);
+    if (calibration != NULL) {
+        assert_int_equal(prunesid_calibrate(calibration, information.phi), PRUNESID_OK);
+    }
+    *phi = information.phi;
+    const double phi_ref = calibration != NULL ? calibration->phi_mean : 0.0;
+    if (calibration != NULL) {
+        assert_int_equal(prunesid_budget(information.phi, phi_ref, AIM, 1 + config->reserved, MOST,
+                             &config->budget),
+            PRUNESID_OK);
+    }
+    run r = run_new(config);
+    r.status = prunesid_select(config, &tokens, NULL, workspace->data, workspace->n_bytes, &r.out);
+    return r;
+}
+
+static void a_stream_of_frames(void **unused) {
+    static sample samples[N_SAMPLES];
+    static float x[T * D];
+    uint64_t state = 1;
+    scene now = scene_new(&state, 0);
+    prunesid_calibration calibration = {0.0, 0};
+    prunesid_config config = prunesid_config_init(PRUNESID_AUTO, T, D, MOST);
+    const size_t n_bytes = prunesid_workspace_size_up_to(&config);
+    guard workspace = guard_new(n_bytes, 0xFF); /* once, for all frames */
+    const unsigned char *const before = workspace.data;
+    double n_kept = 0.0, phi_sum = 0.0, phi_low = 2.0, phi_high = -2.0;
+    size_t n_cuts = 0, n_least = MOST, n_most = 0;
+    (void)unused;
+    for (size_t f = 0; f < N_FRAMES; f++) {
+        double phi;
+        if (now.left == 0) {
+            now = scene_new(&state, ++n_cuts);
+        }
+        scene_frame(&now, x);
+        run r = one_frame(x, &calibration, &config, &workspace, &phi);
+        CHECK(run_consistent(&r, &config), "frame %zu: %s", f, prunesid_status_string(r.status));
+        CHECK(guard_intact(&workspace), "frame %zu", f);
+        CHECK(r.out.stats.phi == phi, "frame %zu", f);
+        phi_sum += phi;
+        assert_true(calibration.n_images == f + 1);
+        CHECK(fabs(calibration.phi_mean - phi_sum / (double)(f + 1)) < 1e-12, "frame %zu", f);
+        if (f >= N_CALIBRATION) {
+            n_kept += (double)r.out.n_kept;
+            n_least = ref_min(n_least, r.out.n_kept);
+            n_most = ref_max(n_most, r.out.n_kept);
+        }
+        phi_low = fmin(phi_low, phi);
+        phi_high = fmax(phi_high, phi);
+        if (f % EVERY == 0) {
+            sample *const kept = &samples[f / EVERY];
+            memcpy(kept->x, x, sizeof x);
+            kept->phi = phi;
+            kept->phi_ref = calibration.phi_mean;
+            kept->budget = config.budget;
+            kept->result = r;
+        } else {
+            run_free(&r);
+        }
+    }
+    assert_true(n_bytes == workspace.n_bytes && before == workspace.data);
+    const double mean = n_kept / (N_FRAMES - N_CALIBRATION);
+    CHECK(fabs(mean - AIM) <= 0.01 * AIM, "%.4f tokens a frame", mean);
+    CHECK(n_cuts > 100 && phi_high - phi_low > 0.3 && n_most > n_least + AIM / 2,
+        "the stream is dull: %zu cuts, phi %.2f to %.2f, %zu to %zu tokens", n_cuts, phi_low,
+        phi_high, n_least, n_most);
+
+    for (size_t s = N_SAMPLES; s-- > 0;) { /* again, alone, last first, in memory of their own */
+        sample *const kept = &samples[s];
+        prunesid_config alone = prunesid_config_init(PRUNESID_AUTO, T, D, 1);
+        guard fresh = guard_workspace(&alone);
+        const prunesid_tokens tokens = prunesid_tokens_view(kept->x, PRUNESID_F32, T, D);
+        prunesid_information found = {0.0, 0.0, 0.0, 0};
+        assert_int_equal(
+            prunesid_redundancy(&alone, &tokens, fresh.data, fresh.n_bytes, &found), PRUNESID_OK);
+        CHECK(found.phi == kept->phi, "frame %zu", s * EVERY);
+        assert_int_equal(
+            prunesid_budget(found.phi, kept->phi_ref, AIM, 1, MOST, &alone.budget), PRUNESID_OK);
+        CHECK(alone.budget == kept->budget, "frame %zu", s * EVERY);
+        run r = run_select(&alone, &tokens, NULL, NULL);
+        CHECK(run_equal(&r, &kept->result), "frame %zu", s * EVERY);
+        guard_free(&fresh);
+        run_free(&r);
+        run_free(&kept->result);
+    }
+    assert_true(N_SAMPLES >= 500);
+    guard_free(&workspace);
+}
+
+/* ---- the bound ---------------------------------------------------------------------------- */
+
+/* For every budget up to most: equal to the largest size of all smaller ones. */
+static void check_bound(prunesid_config config, size_t most, size_t step) {
+    size_t largest = 0;
+    for (size_t N = 0; N <= most; N++) {
+        config.budget = N;
+        const size_t exact = prunesid_workspace_size(&config);
+        largest = exact > largest ? exact : largest;
+        if (N % step != 0 && N < most) continue;
+        const size_t bound = prunesid_workspace_size_up_to(&config);
+        CHECK(exact == 0 ? bound == 0 : bound == largest,
+            "%zu x %zu, budget %zu, preset %d, svd %d, reserved %zu, K %zu: %zu, not %zu",
+            config.n_tokens, config.dim, N, (int)config.preset, (int)config.svd, config.reserved,
+            config.n_groups, bound, largest);
+    }
+}
+
+static void the_bound_is_the_largest_size(void **unused) {
+    static const size_t shapes[][2] = {{1, 1}, {2, 9}, {16, 4}, {40, 300}, {256, 256}, {257, 257},
+        {258, 400}, {300, 280}, {300, 1024}, {576, 1024}, {1024, 384}, {1200, 600}, {700, 3584}};
+    (void)unused;
+    for (size_t i = 0; i < N_ITEMS(shapes) * N_ITEMS(all_presets) * 3; i++) {
+        const size_t *const shape = shapes[i / 12];
+        prunesid_config config =
+            prunesid_config_init(all_presets[i % 4], shape[0], shape[1], shape[0]);
+        config.svd = (prunesid_svd)(i / 4 % 3);
+        check_bound(config, shape[0] + 9, 1);
+        config.reserved = i % 5; /* the step may fall on a budget that leaves no room */
+        check_bound(config, shape[0] + 9, 7);
+        config.reserved = shape[0] / 3;
+        check_bound(config, shape[0] + 9, 7);
+        config.reserved = 0;
+        config.n_groups = 1 + shape[0] / 9;
+        check_bound(config, shape[0] + 9, 7);
+    }
+}
+
+static void the_bound_of_random_configurations(void **unused) {
+    uint64_t state = 8;
+    (void)unused;
+    for (size_t i = 0; i < 300; i++) {
+        const size_t n_tokens = random_size(&state, 1, 1500), dim = random_size(&state, 1, 1500);
+        prunesid_config config =
+            prunesid_config_init(all_presets[random_size(&state, 0, 3)], n_tokens, dim, 1);
+        config.svd = (prunesid_svd)random_size(&state, 0, 2);
+        config.reserved = random_bits(&state) % 2 ? random_size(&state, 0, n_tokens) : 0;
+        check_bound(config, random_size(&state, 1, 2 * n_tokens), random_size(&state, 3, 17));
+    }
+}
+
+static void the_bound_of_extremes(void **unused) {
+    static const size_t shapes[][2] = {{16384, 1024}, {1, 100000}, {100000, 1}, {4096, 4096}};
+    (void)unused;
+    for (size_t i = 0; i < 12 * N_ITEMS(shapes); i++) {
+        prunesid_config config =
+            prunesid_config_init(all_presets[i % 4], shapes[i / 12][0], shapes[i / 12][1], 1);
+        config.svd = (prunesid_svd)(i / 4 % 3);
+        check_bound(config, 9000, 500);
+        config.budget = INT32_MAX;
+        const size_t bound = prunesid_workspace_size_up_to(&config);
+        assert_true(bound >= prunesid_workspace_size(&config));
+        for (config.budget = 2; config.budget < INT32_MAX; config.budget *= 2) {
+            CHECK(bound >= prunesid_workspace_size(&config), "%zu x %zu, budget %zu",
+                config.n_tokens, config.dim, config.budget);
+        }
+    }
+    assert_int_equal(prunesid_workspace_size_up_to(NULL), 0);
+    prunesid_config bad = prunesid_config_init(PRUNESID_AUTO, 0, 8, 8);
+    assert_int_equal(prunesid_workspace_size_up_to(&bad), 0);
+    bad = prunesid_config_init(PRUNESID_AUTO, 8, 8, (size_t)INT32_MAX + 1);
+    assert_int_equal(prunesid_workspace_size_up_to(&bad), 0);
+    bad = prunesid_config_init(PRUNESID_LLAVA, 8, 8, 1);
+    assert_int_equal(prunesid_workspace_size_up_to(&bad), 0);
+}
+
+/* Protected tokens need a larger budget than some of the smaller ones: they do not shrink the bound. */
+static void the_bound_with_protected_tokens(void **unused) {
+    static const int32_t list[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+    (void)unused;
+    for (size_t i = 0; i < 24; i++) {
+        prunesid_config config = prunesid_config_init(all_presets[i % 4], 300, 280, 1);
+        config.svd = (prunesid_svd)(i / 4 % 3);
+        config.protected_indices = list;
+        config.n_protected = N_ITEMS(list) - i / 12;
+        check_bound(config, 310, 5);
+    }
+}
+
+/* Selections at every budget in memory of the bound's size, KRYLOV's own basis included. */
+static void every_budget_runs_in_the_bound(void **unused) {
+    float *const x = tokens_new(KIND_REAL, 300, 260, 2);
+    const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, 300, 260);
+    static const size_t budgets[] = {298, 297, 250, 180, 120, 97, 96, 95, 64, 40, 17, 16, 3, 2, 1};
+    (void)unused;
+    for (int svd = 0; svd < 3; svd += 2) {
+        prunesid_config config = prunesid_config_init(PRUNESID_QWEN2VL, 300, 260, 298);
+        config.svd = (prunesid_svd)svd;
+        guard workspace = guard_new(prunesid_workspace_size_up_to(&config), 0xFF);
+        for (size_t i = 0; i < N_ITEMS(budgets); i++) {
+            config.budget = budgets[i];
+            run want = run_select(&config, &tokens, NULL, NULL), r = run_new(&config);
+            r.status =
+                prunesid_select(&config, &tokens, NULL, workspace.data, workspace.n_bytes, &r.out);
+            CHECK(run_equal(&want, &r) && r.status == PRUNESID_OK, "budget %zu", config.budget);
+            assert_true(guard_intact(&workspace));
+            run_free(&r);
+            run_free(&want);
+        }
+        guard_free(&workspace);
+    }
+    free(x);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stream_of_frames),
+        cmocka_unit_test(the_bound_is_the_largest_size),
+        cmocka_unit_test(the_bound_of_random_configurations),
+        cmocka_unit_test(the_bound_of_extremes),
+        cmocka_unit_test(the_bound_with_protected_tokens),
+        cmocka_unit_test(every_budget_runs_in_the_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
