@@ -1,9 +1,9 @@
 /* npy.h - load and save NumPy's .npy files: one array of numbers a file.   MIT licence.
  *
- * Loads little-endian float16 ('<f2'), float32 ('<f4') and int32 ('<i4') in C order with 0 to 4
- * dimensions, format versions 1 to 3. Everything else is refused with a cause that a user can act
- * on. The size of the file is held against the shape before memory is asked for, so a forged header
- * cannot make the program allocate what the file does not contain.
+ * Loads little-endian float16 ('<f2'), float32 ('<f4'), int32 ('<i4') and int64 ('<i8') in C order
+ * with 0 to 4 dimensions, format versions 1 to 3. Everything else is refused with a cause that a
+ * user can act on. The size of the file is held against the shape before memory is asked for, so a
+ * forged header cannot make the program allocate what the file does not contain.
  *
  * C99 and POSIX. Include it before any system header, or define _XOPEN_SOURCE to 700. */
 #ifndef NPY_H
@@ -34,7 +34,7 @@ typedef struct npy_array {
     size_t shape[4];   /* [n_dims]; 1 beyond */
     size_t n_items;    /* product of the shape; may be 0 */
     char kind;         /* 'f' or 'i' */
-    size_t item_bytes; /* 2 or 4 */
+    size_t item_bytes; /* 2, 4 or 8 */
 } npy_array;
 
 typedef struct npy_error_ {
@@ -224,7 +224,8 @@ static inline int npy_parse_header_(
 /* ---- loading ------------------------------------------------------------------------------ */
 
 static inline int npy_accept_dtype_(const char *descr, npy_array *out, npy_error_ error) {
-    if (strcmp(descr, "<f2") != 0 && strcmp(descr, "<f4") != 0 && strcmp(descr, "<i4") != 0) {
+    if (strcmp(descr, "<f2") != 0 && strcmp(descr, "<f4") != 0 && strcmp(descr, "<i4") != 0 &&
+        strcmp(descr, "<i8") != 0) {
         return npy_fail_(
             error, "dtype '%s' is not supported: save little-endian float16 or float32", descr);
     }
@@ -379,6 +380,18 @@ static inline float npy_float_at(const npy_array *array, size_t i) {
     return value;
 }
 
+/* Item i of an int32 or int64 array. */
+static inline int64_t npy_integer_at(const npy_array *array, size_t i) {
+    int32_t narrow;
+    int64_t wide;
+    if (array->item_bytes == sizeof narrow) {
+        memcpy(&narrow, (const char *)array->data + i * sizeof narrow, sizeof narrow);
+        return narrow;
+    }
+    memcpy(&wide, (const char *)array->data + i * sizeof wide, sizeof wide);
+    return wide;
+}
+
 /* ---- saving ------------------------------------------------------------------------------- */
 
 /* A whole file that waits beside its target to take its place; all NULL: none. */
@@ -396,7 +409,7 @@ static inline void npy_discard(npy_staged *staged) {
     staged->temporary = staged->target = NULL;
 }
 
-/* Puts it in its place, at once and whole. 0, or -1 with the cause in error and the old file kept. */
+/* Puts it in its place, at once and whole. 0, or -1 with the cause in error, the old file kept. */
 static inline int npy_commit(npy_staged *staged, char *error, size_t error_bytes) {
     const npy_error_ cause = {error, error_bytes};
     if (rename(staged->temporary, staged->target) != 0) {
@@ -410,8 +423,8 @@ static inline int npy_commit(npy_staged *staged, char *error, size_t error_bytes
     return 0;
 }
 
-/* What path names, links followed, on the heap; NULL with the cause in error if it is something that
- * a file must not take the place of. *mode: what it has, or 0 if there is nothing yet. */
+/* What path names, links followed, on the heap; NULL with the cause in error if it is something
+ * that a file must not take the place of. *mode: what it has, or 0 if there is nothing yet. */
 static inline char *npy_target_(const char *path, mode_t *mode, npy_error_ cause) {
     struct stat old;
     *mode = 0;
@@ -470,7 +483,7 @@ static inline int npy_stage(const char *path, const void *head, size_t head_byte
     return -1;
 }
 
-/* Stages data, C order, as descr ("<f2", "<f4" or "<i4"), n_dims 0 to NPY_MAX_DIMS, for path. */
+/* Stages data, C order, for path: descr "<f2", "<f4", "<i4" or "<i8", n_dims 0 to NPY_MAX_DIMS. */
 static inline int npy_stage_array(const char *path, const char *descr, int n_dims,
     const size_t *shape, const void *data, npy_staged *out, char *error, size_t error_bytes) {
     const npy_error_ cause = {error, error_bytes};

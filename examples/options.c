@@ -27,7 +27,8 @@ const char options_help[] =
     "  --keep N          tokens to keep of each image, reserved ones included (required)\n"
     "  --preset NAME     auto, paper, llava or qwen2vl: the rules (auto: llava's with --scores,\n"
     "                    qwen2vl's without)\n"
-    "  --scores S.npy    importance of each token, [T]; batch: [B, T]\n"
+    "  --scores S.npy    importance of each token, [T]; batch: [B, T], and every file must be "
+    "good\n"
     "  --reserve R       tokens inside N that are not in the file, such as a CLS row\n"
     "                    (llava: 1, others: 0)\n"
     "  --svd METHOD      krylov (default, converged), exact, or sketch (approximate)\n"
@@ -37,11 +38,28 @@ const char options_help[] =
     "  --loadings V.npy  [T, K]: K principal components, in place of the SVD\n"
     "  --indices OUT.npy writes the kept indices, int32 [n], ascending\n"
     "  --tokens OUT.npy  writes the kept rows, [n, d], in the dtype of TOKENS.npy\n"
+    "select:\n"
+    "  --regions LIST    prunes parts of the matrix (tiles, frames, images), each by itself with\n"
+    "                    budget N: FIRST:END (END is the first token behind) or SIZE (starts "
+    "where\n"
+    "                    the one before ends), as in 0:576,600:1176 or 576,576. What is in no\n"
+    "                    region is not kept. In the JSON a region is what select prints for it\n"
+    "                    alone, but indices and order count in the whole matrix\n"
+    "  --positions P.npy position ids of the tokens, [T], [3, T] or [4, T], int32 or int64; gives\n"
+    "                    those of the kept tokens, and where the text that follows goes on\n"
+    "  --policy NAME     keep: as they were (default); compact: what follows an image or region\n"
+    "                    moves up behind its largest kept position; renumber: consecutive\n"
+    "  --positions-out OUT.npy\n"
+    "                    writes them, [n], [3, n] or [4, n], in the dtype of P.npy\n"
     "batch:\n"
-    "  --dynamic         N is the mean: richer images get more, the total is exact\n"
+    "  --window w        w frames in a row of a file [B, T, d] are one image of w T tokens; the\n"
+    "                    last window of a file may be shorter\n"
     "  --phi-ref X       budgets N phi / X, whatever else is in the batch (--dynamic or not)\n"
+    "batch, select with --regions:\n"
+    "  --dynamic         N is the mean: richer images get more, the total is exact\n"
     "  --min n, --max n  limits of a budget with --dynamic or --phi-ref; a budget always has\n"
     "                    room for one token beside the reserved ones\n"
+    "  --threads n       prunes n images or regions at a time (default 1): the same output\n"
     "plot:\n"
     "  --image PHOTO     PNG or JPEG that the tokens come from\n"
     "  --grid HxW        rows and columns of the tokens, in raster order\n"
@@ -49,7 +67,8 @@ const char options_help[] =
     "\n"
     "  --help, --version\n"
     "\n"
-    "Exit status: 0 done, 1 a bad file or value, 2 a usage error.\n";
+    "Exit status: 0 done, 1 a bad file or value, 2 a usage error. A bad file of a batch is named,\n"
+    "in the JSON as well (\"failed\"); the others come out all the same.\n";
 
 /* ---- what may be given where -------------------------------------------------------------- */
 
@@ -60,7 +79,8 @@ typedef enum value_kind {
     VALUE_SEED,
     VALUE_REAL, /* positive, finite */
     VALUE_CHOICE,
-    VALUE_GRID
+    VALUE_GRID,
+    VALUE_REGIONS
 } value_kind;
 
 enum {
@@ -69,6 +89,7 @@ enum {
     IN_INFO = 1 << COMMAND_INFO,
     IN_PLOT = 1 << COMMAND_PLOT,
     IN_ONE = IN_SELECT | IN_PLOT,
+    IN_MANY = IN_SELECT | IN_BATCH, /* select: with --regions */
     IN_ANY = IN_SELECT | IN_BATCH | IN_PLOT
 };
 
@@ -87,21 +108,30 @@ static const char *const command_names[N_COMMANDS] = {"select", "batch", "info",
 static const char *const preset_names[] = {"auto", "paper", "llava", "qwen2vl", NULL};
 static const char *const svd_names[] = {"krylov", "exact", "sketch", NULL};
 
+/* In the order of prunesid_position_policy. */
+static const char *const policy_names[] = {"keep", "compact", "renumber", NULL};
+
 static const option_rule rules[N_OPTIONS] = {
     [OPTION_KEEP] = {"--keep", VALUE_COUNT, IN_ANY, IN_ANY, 1, NULL},
     [OPTION_PRESET] = {"--preset", VALUE_CHOICE, IN_ANY, 0, 0, preset_names},
     [OPTION_SCORES] = {"--scores", VALUE_TEXT, IN_ANY, 0, 0, NULL},
     [OPTION_LOADINGS] = {"--loadings", VALUE_TEXT, IN_ONE, 0, 0, NULL},
+    [OPTION_REGIONS] = {"--regions", VALUE_REGIONS, IN_SELECT, 0, 0, NULL},
+    [OPTION_POSITIONS] = {"--positions", VALUE_TEXT, IN_SELECT, 0, 0, NULL},
+    [OPTION_POLICY] = {"--policy", VALUE_CHOICE, IN_SELECT, 0, 0, policy_names},
+    [OPTION_POSITIONS_OUT] = {"--positions-out", VALUE_TEXT, IN_SELECT, 0, 0, NULL},
     [OPTION_RESERVE] = {"--reserve", VALUE_COUNT, IN_ANY, 0, 0, NULL},
     [OPTION_SVD] = {"--svd", VALUE_CHOICE, IN_ANY, 0, 0, svd_names},
     [OPTION_SEED] = {"--seed", VALUE_SEED, IN_ANY, 0, 0, NULL},
     [OPTION_INDICES] = {"--indices", VALUE_TEXT, IN_ONE, 0, 0, NULL},
     [OPTION_TOKENS] = {"--tokens", VALUE_TEXT, IN_ONE, 0, 0, NULL},
     [OPTION_JSON] = {"--json", VALUE_NONE, IN_ANY | IN_INFO, 0, 0, NULL},
-    [OPTION_DYNAMIC] = {"--dynamic", VALUE_NONE, IN_BATCH, 0, 0, NULL},
+    [OPTION_WINDOW] = {"--window", VALUE_COUNT, IN_BATCH, 0, 1, NULL},
+    [OPTION_THREADS] = {"--threads", VALUE_COUNT, IN_MANY, 0, 1, NULL},
+    [OPTION_DYNAMIC] = {"--dynamic", VALUE_NONE, IN_MANY, 0, 0, NULL},
     [OPTION_PHI_REF] = {"--phi-ref", VALUE_REAL, IN_BATCH, 0, 0, NULL},
-    [OPTION_MIN] = {"--min", VALUE_COUNT, IN_BATCH, 0, 0, NULL},
-    [OPTION_MAX] = {"--max", VALUE_COUNT, IN_BATCH, 0, 0, NULL},
+    [OPTION_MIN] = {"--min", VALUE_COUNT, IN_MANY, 0, 0, NULL},
+    [OPTION_MAX] = {"--max", VALUE_COUNT, IN_MANY, 0, 0, NULL},
     [OPTION_IMAGE] = {"--image", VALUE_TEXT, IN_PLOT, IN_PLOT, 0, NULL},
     [OPTION_GRID] = {"--grid", VALUE_GRID, IN_PLOT, IN_PLOT, 0, NULL},
     [OPTION_OUTPUT] = {"-o", VALUE_TEXT, IN_PLOT, IN_PLOT, 0, NULL},
@@ -145,12 +175,13 @@ static int is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-/* Decimal digits after an optional sign. Too large a number is a number all the same: it saturates
- * and fails its range check. */
-static int scan_integer(const char *text, int *negative, uint64_t *magnitude, int *overflow) {
+/* Decimal digits after an optional sign: returns what follows them, NULL if there are none. Too
+ * large a number is a number all the same: it saturates and fails its range check. */
+static const char *scan_integer(
+    const char *text, int *negative, uint64_t *magnitude, int *overflow) {
     const char *const digits = text + (*text == '-' || *text == '+');
     if (!is_digit(*digits)) {
-        return 0;
+        return NULL;
     }
     char *end;
     errno = 0;
@@ -158,13 +189,14 @@ static int scan_integer(const char *text, int *negative, uint64_t *magnitude, in
     *overflow = errno == ERANGE || value > UINT64_MAX;
     *magnitude = *overflow ? UINT64_MAX : (uint64_t)value;
     *negative = *text == '-' && *magnitude > 0;
-    return *end == '\0';
+    return end;
 }
 
 static int scan_count(const option_rule *rule, const char *text, option_value *value) {
     int negative = 0, overflow = 0;
     uint64_t magnitude = 0;
-    if (!scan_integer(text, &negative, &magnitude, &overflow)) {
+    const char *const end = scan_integer(text, &negative, &magnitude, &overflow);
+    if (end == NULL || *end != '\0') {
         return usage_error("%s: '%s' is not a whole number", rule->name, text);
     }
     if (negative || magnitude < rule->least || magnitude > INT_MAX) {
@@ -176,7 +208,8 @@ static int scan_count(const option_rule *rule, const char *text, option_value *v
 
 static int scan_seed(const option_rule *rule, const char *text, option_value *value) {
     int negative = 0, overflow = 0;
-    if (!scan_integer(text, &negative, &value->seed, &overflow)) {
+    const char *const end = scan_integer(text, &negative, &value->seed, &overflow);
+    if (end == NULL || *end != '\0') {
         return usage_error("%s: '%s' is not a whole number", rule->name, text);
     }
     if (negative || overflow) {
@@ -226,6 +259,52 @@ static int scan_grid(const option_rule *rule, const char *text, option_value *va
     return EXIT_OK;
 }
 
+/* Returns what follows the number, NULL if there is none; one that no matrix has is INT_MAX + 1. */
+static const char *take_bound(const char *text, size_t *bound) {
+    int negative = 0, overflow = 0;
+    uint64_t magnitude = 0;
+    const char *const end = scan_integer(text, &negative, &magnitude, &overflow);
+    *bound = negative || magnitude > INT_MAX ? (size_t)INT_MAX + 1 : (size_t)magnitude;
+    return end;
+}
+
+const char *options_region(const char *text, size_t range[2]) {
+    const size_t behind = range[1];
+    const char *end = take_bound(text, &range[0]);
+    if (end != NULL && *end == ':') {
+        end = take_bound(end + 1, &range[1]);
+    } else {
+        range[1] = behind + range[0];
+        range[0] = behind;
+    }
+    return end != NULL && (*end == ',' || *end == '\0') ? end : NULL;
+}
+
+static int scan_regions(const option_rule *rule, const char *text, option_value *value) {
+    size_t before[2] = {0, 0}, range[2] = {0, 0};
+    for (const char *item = text;;) {
+        const char *const end = options_region(item, range);
+        if (end == NULL) {
+            return usage_error("%s: '%s' is not a list of FIRST:END or SIZE", rule->name, text);
+        }
+        const char *const cause = range[0] > INT_MAX || range[1] > INT_MAX ? "is out of range"
+                                  : range[1] == range[0]                   ? "is empty"
+                                  : range[1] < range[0]                    ? "ends before it starts"
+                                  : range[0] >= before[1]                  ? NULL
+                                  : range[1] > before[0] ? "overlaps the region before it"
+                                                         : "is out of order: regions ascend";
+        if (cause != NULL) {
+            return report(rule->name, "'%.*s' %s", (int)(end - item), item, cause);
+        }
+        value->number++;
+        if (*end == '\0') {
+            return EXIT_OK;
+        }
+        memcpy(before, range, sizeof before);
+        item = end + 1;
+    }
+}
+
 static int scan_value(const option_rule *rule, option_value *value) {
     switch (rule->kind) {
     case VALUE_COUNT:
@@ -238,6 +317,8 @@ static int scan_value(const option_rule *rule, option_value *value) {
         return scan_choice(rule, value->text, value);
     case VALUE_GRID:
         return scan_grid(rule, value->text, value);
+    case VALUE_REGIONS:
+        return scan_regions(rule, value->text, value);
     case VALUE_NONE:
     case VALUE_TEXT:
         break;
@@ -326,7 +407,8 @@ static int check_files(const options *given) {
     return EXIT_OK;
 }
 
-const option options_outputs[N_OUTPUTS] = {OPTION_INDICES, OPTION_TOKENS, OPTION_OUTPUT};
+const option options_outputs[N_OUTPUTS] = {
+    OPTION_INDICES, OPTION_TOKENS, OPTION_POSITIONS_OUT, OPTION_OUTPUT};
 
 static int check_outputs(const options *given) {
     const option *const outputs = options_outputs;
@@ -347,6 +429,24 @@ static int check_outputs(const options *given) {
     return EXIT_OK;
 }
 
+/* What select takes with another option only. */
+static int check_company(const options *given) {
+    static const option needs[][2] = {{OPTION_DYNAMIC, OPTION_REGIONS},
+        {OPTION_MIN, OPTION_REGIONS}, {OPTION_MAX, OPTION_REGIONS},
+        {OPTION_THREADS, OPTION_REGIONS}, {OPTION_POLICY, OPTION_POSITIONS},
+        {OPTION_POSITIONS_OUT, OPTION_POSITIONS}};
+    for (size_t i = 0; i < sizeof needs / sizeof *needs && given->command == COMMAND_SELECT; i++) {
+        if (given->of[needs[i][0]].given && !given->of[needs[i][1]].given) {
+            return usage_error("%s is not an option of select without %s", rules[needs[i][0]].name,
+                rules[needs[i][1]].name);
+        }
+    }
+    if (given->of[OPTION_REGIONS].given && given->of[OPTION_LOADINGS].given) {
+        return usage_error("--loadings are for one image: they cannot go with --regions");
+    }
+    return EXIT_OK;
+}
+
 static int check_together(const options *given) {
     const option_value *const of = given->of;
     for (int i = 0; i < N_OPTIONS; i++) {
@@ -356,7 +456,8 @@ static int check_together(const options *given) {
     }
     if ((of[OPTION_MIN].given || of[OPTION_MAX].given) && !of[OPTION_DYNAMIC].given &&
         !of[OPTION_PHI_REF].given) {
-        return usage_error("--min and --max need --dynamic or --phi-ref");
+        return usage_error("--min and --max need --dynamic%s",
+            given->command == COMMAND_BATCH ? " or --phi-ref" : "");
     }
     return EXIT_OK;
 }
@@ -406,8 +507,8 @@ int options_parse(int argc, char **argv, options *out) {
     if (status != EXIT_OK || wants_text(out)) {
         return status;
     }
-    if (check_files(out) != EXIT_OK || check_together(out) != EXIT_OK ||
-        check_outputs(out) != EXIT_OK) {
+    if (check_files(out) != EXIT_OK || check_company(out) != EXIT_OK ||
+        check_together(out) != EXIT_OK || check_outputs(out) != EXIT_OK) {
         return EXIT_USAGE;
     }
     return check_values(out);

@@ -18,12 +18,18 @@ typedef enum option {
     OPTION_PRESET,
     OPTION_SCORES,
     OPTION_LOADINGS,
+    OPTION_REGIONS,
+    OPTION_POSITIONS,
+    OPTION_POLICY,
+    OPTION_POSITIONS_OUT,
     OPTION_RESERVE,
     OPTION_SVD,
     OPTION_SEED,
     OPTION_INDICES,
     OPTION_TOKENS,
     OPTION_JSON,
+    OPTION_WINDOW,
+    OPTION_THREADS,
     OPTION_DYNAMIC,
     OPTION_PHI_REF,
     OPTION_MIN,
@@ -40,7 +46,7 @@ typedef enum option {
 typedef struct option_value {
     int given;        /* everything below is 0 unless it is */
     const char *text; /* as on the command line: file names */
-    size_t number;    /* --keep, --reserve, --min, --max; the choice of --preset and --svd */
+    size_t number;    /* a count; the choice of --preset, --svd and --policy; how many --regions */
     uint64_t seed;    /* --seed */
     double real;      /* --phi-ref */
     size_t grid[2];   /* --grid: rows, columns */
@@ -63,11 +69,16 @@ int options_parse(int argc, char **argv, options *out);
 /* The name of an option as a user types it. */
 const char *options_name(option which);
 
-/* The text of choice number of --preset or --svd. */
+/* The text of choice number of --preset, --svd or --policy. */
 const char *options_choice(option which, size_t number);
 
+/* Reads the item of --regions at text: range, the one before or {0, 0}, becomes that item's first
+ * token and the one behind its last. Returns what follows it, a comma or the end; NULL for what
+ * options_parse would refuse. */
+const char *options_region(const char *text, size_t range[2]);
+
 /* The options that name a file to write. */
-enum { N_OUTPUTS = 3 };
+enum { N_OUTPUTS = 4 };
 extern const option options_outputs[N_OUTPUTS];
 
 /* The text of --help. */

@@ -264,6 +264,34 @@ static void check_selection(const char *json) {
     assert_true(fabs(real_of(json, "rho") + real_of(json, "phi") - 1) < 1e-12);
 }
 
+/* The end of the list of key. */
+static const char *end_of(const char *json, const char *key) {
+    return strchr(value_of(json, key), ']');
+}
+
+/* What a region of a matrix must print, given what select prints for it alone. */
+static char *moved(const char *json, long first) {
+    static const char *const keys[] = {"indices", "order"};
+    const size_t n_bytes = 4 * strlen(json) + 64;
+    char *const out = (char *)malloc(n_bytes);
+    long list[MAX_LIST];
+    assert_non_null(out);
+    int at = snprintf(out, n_bytes, "{\"first\": %ld, ", first);
+    for (size_t k = 0; k < 2; k++) {
+        const char *const begin = k == 0 ? json + 1 : end_of(json, keys[0]);
+        const size_t n = list_of(json, keys[k], list);
+        at += snprintf(
+            out + at, n_bytes - (size_t)at, "%.*s[", (int)(value_of(json, keys[k]) - begin), begin);
+        for (size_t j = 0; j < n; j++) {
+            at +=
+                snprintf(out + at, n_bytes - (size_t)at, j > 0 ? ", %ld" : "%ld", list[j] + first);
+        }
+    }
+    snprintf(out + at, n_bytes - (size_t)at, "%s", end_of(json, keys[1]));
+    out[strlen(out) - 1] = '\0'; /* the line's end */
+    return out;
+}
+
 /* ---- files -------------------------------------------------------------------------------- */
 
 static const char *example_path(size_t which, const char *name) {
@@ -319,6 +347,16 @@ static void write_bytes(const char *path, const void *bytes, size_t n_bytes) {
     assert_non_null(file);
     assert_int_equal(fwrite(bytes, 1, n_bytes, file), n_bytes);
     assert_int_equal(fclose(file), 0);
+}
+
+/* Rows [first, end) of from, of one dimension or two, as a file of their own. */
+static void cut(const char *path, const char *from, size_t first, size_t end) {
+    npy_array all = load(from);
+    const char descr[] = {'<', all.kind, (char)('0' + all.item_bytes), '\0'};
+    const size_t shape[2] = {end - first, all.shape[1]};
+    save(path, descr, all.n_dims, shape,
+        (const char *)all.data + first * all.shape[1] * all.item_bytes);
+    npy_free(&all);
 }
 
 /* A .npy file of any version with any header text and n_zeros bytes of data. */
@@ -471,13 +509,13 @@ static void test_help_and_version(void **state) {
 
 /* ---- what it writes ----------------------------------------------------------------------- */
 
-static void check_outputs(const char *tokens_path) {
-    char *const json = succeed("select", tokens_path, "--keep", "12", "--json", "--indices",
-        "i.npy", "--tokens", "k.npy", NULL);
+/* i.npy and k.npy hold the indices of json and their rows. */
+static void check_output_files(const char *json, const char *tokens_path, size_t n_wanted) {
     long listed[MAX_LIST];
     const size_t n_kept = list_of(json, "indices", listed);
     npy_array all = load(tokens_path), rows = load("k.npy"), indices = load("i.npy");
     const size_t dim = all.shape[1];
+    assert_int_equal(n_kept, n_wanted);
     assert_int_equal(indices.n_dims, 1);
     assert_int_equal(indices.kind, 'i');
     assert_int_equal(indices.shape[0], n_kept);
@@ -494,6 +532,12 @@ static void check_outputs(const char *tokens_path) {
     npy_free(&all);
     npy_free(&rows);
     npy_free(&indices);
+}
+
+static void check_outputs(const char *tokens_path) {
+    char *const json = succeed("select", tokens_path, "--keep", "12", "--json", "--indices",
+        "i.npy", "--tokens", "k.npy", NULL);
+    check_output_files(json, tokens_path, 12);
     free(json);
 }
 
@@ -569,7 +613,7 @@ static void test_values_that_are_not_finite_are_located(void **state) {
             save_matrix("bad.npy", T, D, places[p], bad[b]);
             fail_with("bad.npy", where, "select", "bad.npy", "--keep", "4", "--json", NULL);
             fail_with("bad.npy", where, "info", "bad.npy", NULL);
-            fail_with("bad.npy", where, "batch", "t.npy", "bad.npy", "--keep", "4", NULL);
+            fail_with("bad.npy", where, "batch", "bad.npy", "--keep", "4", NULL);
             fail_with(
                 "bad.npy", where, "select", "t.npy", "--loadings", "bad.npy", "--keep", "4", NULL);
             uint16_t halves[T * D] = {0};
@@ -813,6 +857,294 @@ static void test_two_dashes_end_the_options(void **state) {
     misuse("unknown option", "select", "--keep", "4", "--t.npy", NULL);
 }
 
+static long sum(const long *values, size_t n) {
+    long total = 0;
+    for (size_t i = 0; i < n; i++) {
+        total += values[i];
+    }
+    return total;
+}
+
+/* ---- regions ------------------------------------------------------------------------------ */
+
+/* Every region of json is what select prints for rows [first, end) with the region's budget, and
+ * the indices of all follow each other. */
+static void check_regions(const char *json, const char *tokens, const char *scores,
+    const size_t (*ranges)[2], size_t n_ranges, const char *preset) {
+    long budgets[MAX_LIST], all[MAX_LIST], own[MAX_LIST];
+    size_t at = 0;
+    assert_int_equal(list_of(json, "budgets", budgets), n_ranges);
+    const size_t n_all = list_of(json, "indices", all);
+    const char *region = value_of(json, "regions") + 1;
+    for (size_t r = 0; r < n_ranges; r++) {
+        char keep[32];
+        snprintf(keep, sizeof keep, "%ld", budgets[r]);
+        cut("cut.npy", tokens, ranges[r][0], ranges[r][1]);
+        if (scores != NULL) {
+            cut("cut_scores.npy", scores, ranges[r][0], ranges[r][1]);
+        }
+        char *const alone = succeed("select", "cut.npy", "--keep", keep, "--preset", preset,
+            "--json", scores != NULL ? "--scores" : NULL, "cut_scores.npy", NULL);
+        char *const wanted = moved(alone, (long)ranges[r][0]);
+        assert_int_equal(strncmp(region, wanted, strlen(wanted)), 0);
+        const size_t n_own = list_of(wanted, "indices", own);
+        for (size_t j = 0; j < n_own; j++) {
+            assert_int_equal(all[at++], own[j]);
+        }
+        region += strlen(wanted);
+        assert_int_equal(strncmp(region, r + 1 < n_ranges ? ", " : "]}\n", 2), 0);
+        region += 2;
+        free(wanted);
+        free(alone);
+    }
+    assert_int_equal(at, n_all);
+}
+
+static void test_regions_are_selections_of_their_own(void **state) {
+    static const size_t ranges[][2] = {{3, 200}, {220, 400}, {400, 570}, {570, 576}};
+    static const char list[] = "3:200,220:400,170,6";
+    static const struct {
+        const char *preset;
+        int scored;
+        size_t n_kept;
+    } cases[] = {{"auto", 0, 102}, {"auto", 1, 102}, {"llava", 0, 99}, {"paper", 1, 102}};
+    (void)state;
+    for (size_t e = 0; e < N_EXAMPLES; e++) {
+        const char *const tokens = example_path(e, "tokens.npy");
+        for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+            const char *const scores =
+                cases[c].scored ? example_path(e, "cls_attention.npy") : NULL;
+            char *const json = succeed("select", tokens, "--keep", "32", "--regions", list,
+                "--preset", cases[c].preset, "--json", "--indices", "i.npy", "--tokens", "k.npy",
+                scores != NULL ? "--scores" : NULL, scores, NULL);
+            check_regions(json, tokens, scores, ranges, 4, cases[c].preset);
+            check_output_files(json, tokens, cases[c].n_kept);
+            free(json);
+        }
+    }
+    char *const text =
+        succeed("select", example_path(0, "tokens.npy"), "--keep", "32", "--regions", list, NULL);
+    assert_non_null(strstr(text, "\nregion 1: "));
+    assert_non_null(strstr(text, "tokens 220 to 399\nkept       32 of 180"));
+    free(text);
+}
+
+static void test_regions_share_a_budget(void **state) {
+    static const size_t ranges[][2] = {{0, 10}, {10, 200}, {200, 400}, {500, 576}};
+    static const char list[] = "10,190,200,500:576";
+    static const struct {
+        const char *keep, *min, *max;
+        long low, high, total;
+    } cases[] = {{"40", "0", "200", 1, 200, 160}, {"17", "12", "20", 12, 20, 68},
+        {"40", "40", "60", 40, 60, 160}, {"1", "0", "9", 1, 1, 4}, {"150", "9", "500", 9, 200, 476},
+        {"17", "12", "12", 12, 12, 46}};
+    const char *const tokens = example_path(1, "tokens.npy");
+    (void)state;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        char *const json = succeed("select", tokens, "--keep", cases[c].keep, "--regions", list,
+            "--dynamic", "--min", cases[c].min, "--max", cases[c].max, "--json", NULL);
+        long budgets[MAX_LIST], all[MAX_LIST], total = 0;
+        const size_t n = list_of(json, "budgets", budgets);
+        check_regions(json, tokens, NULL, ranges, 4, "auto");
+        for (size_t r = 0; r < n; r++) {
+            const long size = (long)(ranges[r][1] - ranges[r][0]);
+            assert_in_range(budgets[r], cases[c].low < size ? cases[c].low : size,
+                cases[c].high < size ? cases[c].high : size);
+            total += budgets[r];
+        }
+        assert_int_equal(total, cases[c].total);
+        assert_int_equal(list_of(json, "indices", all), cases[c].total);
+        free(json);
+    }
+}
+
+static void test_bad_regions(void **state) {
+    static const char *const bad[][2] = {{"0:4,3:8", "'3:8' overlaps"},
+        {"8:12,9:10", "'9:10' overlaps"}, {"8:12,0:4", "'0:4' is out of order"},
+        {"8:12,0:9", "'0:9' overlaps"}, {"4:4", "'4:4' is empty"}, {"4,0", "'0' is empty"},
+        {"4:2", "'4:2' ends before it starts"}, {"0:21", "0:21 ends behind the 20 tokens of t.npy"},
+        {"20:21", "20:21 ends behind"}, {"10,11", "10:21 ends behind"}, {"-1:4", "out of range"},
+        {"0:2147483648", "out of range"}, {"99999999999999999999:4", "out of range"},
+        {"2147483647,2147483647", "out of range"}};
+    static const char *const ugly[] = {
+        "x", "4,", ",4", "4,,4", "4:", ":4", "4:8:9", "4;8", "4 8", "4.5"};
+    (void)state;
+    save_good("t.npy");
+    save_matrix("v.npy", T, 3, SIZE_MAX, 0);
+    save_matrix("s.npy", 8, 1, SIZE_MAX, 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        fail_with("--regions", bad[i][1], "select", "t.npy", "--keep", "4", "--regions", bad[i][0],
+            "--indices", "i.npy", NULL);
+    }
+    for (size_t i = 0; i < sizeof ugly / sizeof *ugly; i++) {
+        misuse("FIRST:END or SIZE", "select", "t.npy", "--keep=4", "--regions", ugly[i], NULL);
+    }
+#define REGIONS "select", "t.npy", "--keep", "4", "--regions", "8,8"
+    fail_with("--min", "5 is above the mean, --keep 4", REGIONS, "--dynamic", "--min", "5", NULL);
+    fail_with("--min", "3 is above --max, 2", REGIONS, "--dynamic", "--min=3", "--max=2", NULL);
+    fail_with("--max", "leave no token", REGIONS, "--dynamic", "--max", "0", NULL);
+    fail_with("--reserve", "4 reserved leave no token", REGIONS, "--reserve", "4", NULL);
+    fail_with("--threads", "must be between 1", REGIONS, "--threads", "0", NULL);
+    fail_with("s.npy", "[8], but the tokens need [20]", REGIONS, "--scores", "s.npy", NULL);
+    misuse("--min and --max need --dynamic", REGIONS, "--min", "2", NULL);
+    misuse("cannot go with --regions", REGIONS, "--loadings", "v.npy", NULL);
+    misuse("--phi-ref is not an option of select", REGIONS, "--phi-ref", "1", NULL);
+#undef REGIONS
+    misuse(
+        "--regions is not an option of batch", "batch", "t.npy", "--keep=4", "--regions=8", NULL);
+    misuse("--threads is not an option of select without --regions", "select", "t.npy", "--keep=4",
+        "--threads", "2", NULL);
+    misuse("--min is not an option of select", "select", "t.npy", "--keep=4", "--min", "2", NULL);
+}
+
+/* ---- positions ---------------------------------------------------------------------------- */
+
+enum { P = 8, P_KEPT = 4 };
+
+/* Tokens at right angles, so that scores alone decide: 0, 2, 5 and 6 stay, of all or by halves. */
+static void save_known(void) {
+    static const float scores[P] = {9, 1, 8, 2, 0.5f, 7, 6, 3};
+    const size_t shape[2] = {P, P};
+    float values[P * P] = {0};
+    for (size_t i = 0; i < P; i++) {
+        values[i * P + i] = 1;
+    }
+    save("t.npy", "<f4", 2, shape, values);
+    save("s.npy", "<f4", 1, shape, scores);
+}
+
+/* Ids [n_sections, P] as int32 or int64. */
+static void save_ids(const char *path, int is_wide, size_t n_sections, const int64_t *ids) {
+    const size_t table[2] = {n_sections, P};
+    int32_t narrow[4 * P];
+    for (size_t i = 0; i < n_sections * P; i++) {
+        narrow[i] = (int32_t)ids[i];
+    }
+    save(path, is_wide ? "<i8" : "<i4", n_sections > 1 ? 2 : 1, table + (n_sections == 1),
+        is_wide ? (const void *)ids : narrow);
+}
+
+static void check_positions(
+    const char *json, int is_wide, size_t n_sections, const int64_t *wanted, long next) {
+    const size_t n = n_sections * P_KEPT;
+    npy_array ids = load("o.npy");
+    const char *at = value_of(json, "positions");
+    assert_int_equal(number_of(json, "next_position"), next);
+    assert_int_equal(ids.kind, 'i');
+    assert_int_equal(ids.item_bytes, is_wide ? 8 : 4);
+    assert_int_equal(ids.n_dims, n_sections > 1 ? 2 : 1);
+    assert_int_equal(ids.n_items, n);
+    assert_int_equal(ids.shape[ids.n_dims - 1], P_KEPT);
+    assert_int_equal(strncmp(at, "[[", 2) == 0, n_sections > 1);
+    for (size_t i = 0; i < n; i++) {
+        char *end;
+        at += strspn(at, "[], ");
+        assert_int_equal(npy_integer_at(&ids, i), wanted[i]);
+        assert_int_equal(strtol(at, &end, 10), wanted[i]);
+        at = end;
+    }
+    assert_int_equal(strncmp(at, n_sections > 1 ? "]], " : "], ", n_sections > 1 ? 4 : 3), 0);
+    npy_free(&ids);
+}
+
+static void test_positions(void **state) {
+    static const int64_t ids[3][4 * P] = {{10, 11, 12, 13, 14, 15, 16, 17},
+        {5, 5, 5, 5, 9, 10, 10, 10, /* four rows of one, text, one row of three */
+            5, 6, 7, 8, 9, 10, 10, 10, 5, 5, 5, 5, 9, 10, 11, 12},
+        {1, 1, 1, 1, 9, 9, 9, 9, 1, 1, 2, 2, 9, 9, 10, 10, 1, 2, 1, 2, 9, 10, 9, 10, 0, 0, 0, 0, 0,
+            0, 0, 0}};
+    static const struct {
+        size_t which, n_sections;
+        const char *regions, *policy;
+        int64_t kept[4 * P_KEPT];
+        long next;
+    } cases[] = {
+        {0, 1, NULL, "keep", {10, 12, 15, 16}, 18},
+        {0, 1, NULL, "compact", {10, 12, 15, 16}, 17},
+        {0, 1, NULL, "renumber", {10, 11, 12, 13}, 14},
+        {0, 1, "0:4,5:8", "keep", {10, 12, 15, 16}, 18},
+        {0, 1, "0:4,5:8", "compact", {10, 12, 14, 15}, 16},
+        {0, 1, "0:4,5:8", "renumber", {10, 11, 12, 13}, 14},
+        {1, 3, NULL, "keep", {5, 5, 10, 10, 5, 7, 10, 10, 5, 5, 10, 11}, 13},
+        {1, 3, NULL, "compact", {5, 5, 10, 10, 5, 7, 10, 10, 5, 5, 10, 11}, 12},
+        {1, 3, NULL, "renumber", {5, 6, 7, 8, 5, 6, 7, 8, 5, 6, 7, 8}, 9},
+        {1, 3, "0:4,5:8", "keep", {5, 5, 10, 10, 5, 7, 10, 10, 5, 5, 10, 11}, 13},
+        {1, 3, "0:4,5:8", "compact", {5, 5, 9, 9, 5, 7, 9, 9, 5, 5, 9, 10}, 11},
+        {1, 3, "0:4,5:8", "renumber", {5, 6, 7, 8, 5, 6, 7, 8, 5, 6, 7, 8}, 9},
+        {2, 4, "4,4", "keep", {1, 1, 9, 9, 1, 2, 9, 10, 1, 1, 10, 9, 0, 0, 0, 0}, 11},
+    };
+    (void)state;
+    save_known();
+    for (size_t c = 0; c < 2 * (sizeof cases / sizeof *cases); c++) {
+        const size_t i = c / 2;
+        const int is_wide = c % 2 == 1, cuts = cases[i].regions != NULL;
+        save_ids("p.npy", is_wide, cases[i].n_sections, ids[cases[i].which]);
+        char *const json =
+            succeed("select", "t.npy", "--preset", "paper", "--scores", "s.npy", "--positions",
+                "p.npy", "--positions-out", "o.npy", "--json", "--policy", cases[i].policy,
+                "--keep", cuts ? "2" : "4", cuts ? "--regions" : NULL, cases[i].regions, NULL);
+        check_positions(json, is_wide, cases[i].n_sections, cases[i].kept, cases[i].next);
+        free(json);
+    }
+    char *const text =
+        succeed("select", "t.npy", "--keep", "4", "--positions", "p.npy", NULL); /* keep: default */
+    assert_non_null(strstr(text, "\npositions  keep, the next is 11\n"));
+    free(text);
+}
+
+static void test_bad_positions(void **state) {
+    static const struct {
+        const char *descr;
+        int n_dims;
+        size_t shape[3];
+        const char *cause;
+    } shapes[] = {
+        {"<i4", 1, {7}, "the shape is [7], but the tokens need [8], [3, 8] or [4, 8]"},
+        {"<i8", 1, {9}, "[9], but"},
+        {"<i4", 1, {0}, "[0], but"},
+        {"<i4", 0, {0}, "[], but"},
+        {"<i4", 2, {1, 8}, "[1, 8], but"},
+        {"<i8", 2, {2, 8}, "[2, 8], but"},
+        {"<i4", 2, {8, 3}, "[8, 3], but"},
+        {"<i4", 2, {3, 7}, "[3, 7], but"},
+        {"<i4", 3, {3, 1, 8}, "[3, 1, 8], but"},
+        {"<f4", 1, {8}, "the dtype '<f4' is a real number's: save int32 or int64"},
+    };
+    int64_t ids[4 * P] = {0};
+    (void)state;
+    save_known();
+#define POSITIONS "select", "t.npy", "--keep", "4", "--positions", "p.npy"
+    fail_with("p.npy", "No such file", POSITIONS, NULL);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        save("p.npy", shapes[i].descr, shapes[i].n_dims, shapes[i].shape, ids);
+        fail_with("p.npy", shapes[i].cause, POSITIONS, "--positions-out", "o.npy", NULL);
+    }
+    ids[2 * P + 5] = -3;
+    save_ids("p.npy", 0, 3, ids);
+    fail_with("p.npy", "section 2, token 5 has the id -3", POSITIONS, NULL);
+    ids[2 * P + 5] = INT64_MAX / 2 + 1;
+    save_ids("p.npy", 1, 3, ids);
+    fail_with("p.npy", "has the id 4611686018427387904", POSITIONS, "--indices", "i.npy", NULL);
+    ids[0] = INT32_MAX - 2;
+    save_ids("p.npy", 0, 1, ids);
+    fail_with("p.npy", "an id out of range", POSITIONS, "--policy", "renumber", NULL);
+    save_ids("p.npy", 1, 1, ids);
+    free(succeed(POSITIONS, "--policy", "renumber", NULL));
+    fail_with("missing/o.npy", "No such file", POSITIONS, "--indices", "i.npy", "--positions-out",
+        "missing/o.npy", NULL);
+    misuse("unknown choice 'drop'", POSITIONS, "--policy", "drop", NULL);
+    misuse("name the same file", POSITIONS, "--indices=o", "--positions-out=o", NULL);
+#undef POSITIONS
+    misuse("--policy is not an option of select without --positions", "select", "t.npy", "--keep=4",
+        "--policy", "keep", NULL);
+    misuse("--positions-out is not an option of select without --positions", "select", "t.npy",
+        "--keep=4", "--positions-out", "o.npy", NULL);
+    misuse("--positions is not an option of batch", "batch", "t.npy", "--keep=4", "--positions",
+        "p.npy", NULL);
+    misuse(
+        "--window is not an option of select", "select", "t.npy", "--keep=4", "--window=2", NULL);
+}
+
 /* ---- batches ------------------------------------------------------------------------------ */
 
 static void test_a_batch_is_its_images_one_by_one(void **state) {
@@ -863,12 +1195,107 @@ static void test_a_stacked_file_is_a_batch(void **state) {
     free(batch);
 }
 
-static long sum(const long *values, size_t n) {
-    long total = 0;
-    for (size_t i = 0; i < n; i++) {
-        total += values[i];
+/* As if they were not there, but for an error line each, a list in the JSON and the exit code. */
+static void test_a_batch_leaves_out_what_is_no_good(void **state) {
+    static const char *const budgets[] = {NULL, "--dynamic", "--phi-ref=0.9"};
+    static const char failed[] = ", \"failed\": [\"bad.npy\", \"\\\"a\\\\\\u0009b\", \"none\"]}\n";
+    static const char lines[] = "prunesid: bad.npy: row 3, column 1 is not finite\n"
+                                "prunesid: \"a\\\tb: No such file or directory\n"
+                                "prunesid: none: there are no tokens, no channels or no images\n";
+    const size_t shape[3] = {2, T / 2, D}, no_images[3] = {0, T, D};
+    float values[T * D];
+    (void)state;
+    for (size_t i = 0; i < T * D; i++) {
+        values[i] = some_value(i);
     }
-    return total;
+    save("two.npy", "<f4", 3, shape, values);
+    save("none", "<f4", 3, no_images, values);
+    save_good("t.npy");
+    save_matrix("bad.npy", T, D, 3 * D + 1, NAN);
+    for (size_t i = 0; i < 3; i++) {
+        const char *const mixed[] = {"batch", "two.npy", "bad.npy", "\"a\\\tb", "t.npy", "none",
+            "--keep", "4", "--json", budgets[i], NULL};
+        char *const good =
+            succeed("batch", "two.npy", "t.npy", "--keep", "4", "--json", budgets[i], NULL);
+        const size_t n = strlen(good) - strlen("}\n");
+        result got = run_list(mixed, NULL, NULL);
+        assert_int_equal(got.code, 1);
+        assert_string_equal(got.err, lines);
+        assert_int_equal(strncmp(got.out, good, n), 0);
+        assert_string_equal(got.out + n, failed);
+        release(&got);
+        free(good);
+    }
+    static const char *const summary[] = {
+        "batch", "bad.npy", "t.npy", "two.npy", "--keep", "4", NULL};
+    result got = run_list(summary, NULL, NULL);
+    assert_int_equal(got.code, 1);
+    assert_int_equal(strncmp(got.out, "image 0: t.npy\nkept ", 20), 0);
+    assert_non_null(strstr(got.out, "\nimage 2: two.npy\nkept "));
+    release(&got);
+    /* With scores nobody knows whose they are; without an image there is nothing to print. */
+    save("s.npy", "<f4", 2, shape, values);
+    fail_with("bad.npy", "is not finite (--scores needs every file)", "batch", "two.npy", "bad.npy",
+        "none", "--scores", "s.npy", "--keep", "4", NULL);
+    fail_with("none", "no images", "batch", "none", "--keep", "4", "--dynamic", "--json", NULL);
+    fail_with("no.npy", "No such file", "batch", "no.npy", "--keep", "4", NULL);
+}
+
+/* A window is an image: what select makes of its frames in a row. */
+static void test_windows_are_images_of_their_frames(void **state) {
+    enum { FRAMES = 5, EACH = 4 };
+    static const struct {
+        const char *window;
+        size_t n;
+        size_t ends[FRAMES];
+    } cases[] = {{"1", 5, {1, 2, 3, 4, 5}}, {"2", 3, {2, 4, 5}}, {"3", 2, {3, 5}}, {"5", 1, {5}},
+        {"2147483647", 1, {5}}};
+    const size_t shape[3] = {FRAMES, EACH, D}, table[2] = {FRAMES, EACH},
+                 rows[2] = {FRAMES * EACH, D};
+    float values[FRAMES * EACH * D], scores[FRAMES * EACH];
+    (void)state;
+    for (size_t i = 0; i < FRAMES * EACH * D; i++) {
+        values[i] = some_value(i);
+    }
+    for (size_t i = 0; i < FRAMES * EACH; i++) {
+        scores[i] = 3 + some_value(i + 1000);
+    }
+    save("video.npy", "<f4", 3, shape, values);
+    save("s.npy", "<f4", 2, table, scores);
+    save("rows.npy", "<f4", 2, rows, values);
+    save("row_scores.npy", "<f4", 1, rows, scores);
+    for (size_t c = 0; c < 2 * (sizeof cases / sizeof *cases); c++) {
+        const size_t *const ends = cases[c / 2].ends;
+        const int scored = c % 2 == 1;
+        long budgets[MAX_LIST];
+        char *const json = succeed("batch", "video.npy", "--keep", "3", "--json", "--window",
+            cases[c / 2].window, scored ? "--scores" : NULL, "s.npy", NULL);
+        const char *at = value_of(json, "images") + 1;
+        assert_int_equal(list_of(json, "budgets", budgets), cases[c / 2].n);
+        for (size_t w = 0; w < cases[c / 2].n; w++) {
+            const size_t first = w == 0 ? 0 : ends[w - 1] * EACH;
+            cut("cut.npy", "rows.npy", first, ends[w] * EACH);
+            cut("cut_scores.npy", "row_scores.npy", first, ends[w] * EACH);
+            char *const one = succeed("select", "cut.npy", "--keep", "3", "--json",
+                scored ? "--scores" : NULL, "cut_scores.npy", NULL);
+            one[strlen(one) - 1] = '\0';
+            assert_int_equal(strncmp(at, one, strlen(one)), 0);
+            at += strlen(one) + 2;
+            free(one);
+        }
+        free(json);
+    }
+    /* Each file has windows of its own, and a matrix is one frame. */
+    char *const json = succeed("batch", "video.npy", "rows.npy", "video.npy", "--window", "3",
+        "--keep", "3", "--dynamic", "--json", NULL);
+    long budgets[MAX_LIST];
+    assert_int_equal(list_of(json, "budgets", budgets), 5);
+    assert_int_equal(sum(budgets, 5), 15);
+    free(json);
+    fail_with(
+        "--window", "must be between 1", "batch", "video.npy", "--keep=3", "--window=0", NULL);
+    fail_with(
+        "--threads", "must be between 1", "batch", "video.npy", "--keep=3", "--threads=0", NULL);
 }
 
 static void test_dynamic_budgets_keep_the_total(void **state) {
@@ -978,6 +1405,46 @@ static void test_threads_do_not_change_the_output(void **state) {
     }
 }
 
+static void test_workers_do_not_change_the_output(void **state) {
+    const char *const tokens = example_path(0, "tokens.npy");
+    const char *const attention = example_path(0, "cls_attention.npy");
+    const char *const cases[][14] = {
+        {"batch", tokens, "t.npy", "no.npy", "video.npy", example_path(1, "tokens.npy"),
+            "--keep=40", "--window=2", "--dynamic", "--json"},
+        {"batch", tokens, "t.npy", "video.npy", "--keep=40", "--phi-ref=0.7", "--json"},
+        {"select", tokens, "--keep=40", "--regions=100,200,150,126", "--json"},
+        {"select", tokens, "--keep=40", "--regions=100,200,200:330,350:576", "--dynamic", "--json",
+            "--scores", attention}};
+    const size_t shape[3] = {3, 2, D};
+    float values[3 * 2 * D];
+    (void)state;
+    for (size_t i = 0; i < 3 * 2 * D; i++) {
+        values[i] = some_value(i);
+    }
+    save_good("t.npy");
+    save("video.npy", "<f4", 3, shape, values);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        result serial = run_list(cases[c], NULL, NULL);
+        for (int n = 1; n <= 4; n++) {
+            char option[32];
+            const char *arguments[16] = {NULL};
+            memcpy(arguments, cases[c], sizeof cases[c]);
+            snprintf(option, sizeof option, "--threads=%d", n < 4 ? n : 1000);
+            size_t at = 0;
+            while (arguments[at] != NULL) {
+                at++;
+            }
+            arguments[at] = option;
+            result got = run_list(arguments, NULL, NULL);
+            assert_int_equal(got.code, serial.code);
+            assert_string_equal(got.out, serial.out);
+            assert_string_equal(got.err, serial.err);
+            release(&got);
+        }
+        release(&serial);
+    }
+}
+
 /* ---- pictures ----------------------------------------------------------------------------- */
 
 static size_t big_endian(const unsigned char *bytes) {
@@ -1070,13 +1537,21 @@ int main(void) {
         TEST(files_that_cannot_be_read),
         TEST(usage_errors),
         TEST(two_dashes_end_the_options),
+        TEST(regions_are_selections_of_their_own),
+        TEST(regions_share_a_budget),
+        TEST(bad_regions),
+        TEST(positions),
+        TEST(bad_positions),
         TEST(a_batch_is_its_images_one_by_one),
         TEST(a_stacked_file_is_a_batch),
+        TEST(a_batch_leaves_out_what_is_no_good),
+        TEST(windows_are_images_of_their_frames),
         TEST(dynamic_budgets_keep_the_total),
         TEST(dynamic_budgets_follow_phi_and_limits),
         TEST(a_dynamic_budget_has_room_beside_reserved_rows),
         TEST(both_dtypes_give_the_same_output),
         TEST(threads_do_not_change_the_output),
+        TEST(workers_do_not_change_the_output),
         TEST(plot_writes_a_png),
         TEST(plot_selects_what_select_selects),
         TEST(plot_refuses),
