@@ -21,7 +21,7 @@ install() {
     shared=OFF
     [ "$1" = static ] || shared=ON
     configure "$SOURCE" "$dir/build" -DPRUNESID_BUILD_TESTS=OFF -DPRUNESID_BUILD_EXAMPLES=OFF \
-        -DPRUNESID_BUILD_LIBRARY=ON -DBUILD_SHARED_LIBS=$shared \
+        -DPRUNESID_BUILD_BENCH=OFF -DPRUNESID_BUILD_LIBRARY=ON -DBUILD_SHARED_LIBS=$shared \
         -DCMAKE_INSTALL_LIBDIR=lib -DCMAKE_INSTALL_PREFIX="$dir/first"
     "$CMAKE" --build "$dir/build"
     "$CMAKE" --install "$dir/build"

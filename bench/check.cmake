@@ -1,0 +1,129 @@
+# The benches from outside, on tiny sizes: valid and complete JSON, exit codes, one line of error.
+#   cmake -DNAME=prunesid|prefill -DBENCH=FOLDER_OF_PROGRAMS -DDATA=examples/data -P check.cmake
+
+# Runs a program; result, output and error are set for the caller.
+function(run program)
+    execute_process(COMMAND ${BENCH}/${program} ${ARGN}
+        RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE error)
+    foreach(name result output error)
+        set(${name} "${${name}}" PARENT_SCOPE)
+    endforeach()
+endfunction()
+
+# The JSON in output has exactly these members, as "name TYPE" each; where is a path or empty.
+function(expect_members where)
+    string(JSON n ERROR_VARIABLE problem LENGTH "${output}" ${where})
+    list(LENGTH ARGN n_wanted)
+    if(problem OR NOT n EQUAL n_wanted)
+        message(FATAL_ERROR "not an object of ${n_wanted} members (${n}, ${problem}): ${output}")
+    endif()
+    foreach(member IN LISTS ARGN)
+        string(REPLACE " " ";" member "${member}")
+        list(GET member 0 name)
+        list(GET member 1 wanted)
+        string(JSON type ERROR_VARIABLE problem TYPE "${output}" ${where} ${name})
+        if(problem OR NOT type STREQUAL wanted)
+            message(FATAL_ERROR "${where} ${name}: '${type}', not ${wanted}: ${output}")
+        endif()
+    endforeach()
+endfunction()
+
+function(expect_value wanted)
+    string(JSON value GET "${output}" ${ARGN})
+    if(NOT value STREQUAL wanted)
+        message(FATAL_ERROR "${ARGN} is ${value}, not ${wanted}: ${output}")
+    endif()
+endfunction()
+
+# expect_failure(CODE PROGRAM ARGUMENT...): nothing on standard output, one line on standard error.
+function(expect_failure code program)
+    run(${program} ${ARGN})
+    if(NOT result EQUAL code OR NOT output STREQUAL ""
+        OR NOT error MATCHES "^${program}: [^\n]*\n$")
+        message(FATAL_ERROR "${program} ${ARGN}: exit ${result}, not ${code}\n${output}${error}")
+    endif()
+endfunction()
+
+function(expect_success program)
+    run(${program} ${ARGN})
+    if(NOT result EQUAL 0 OR NOT error STREQUAL "" OR output STREQUAL "")
+        message(FATAL_ERROR "${program} ${ARGN}: exit ${result}\n${output}${error}")
+    endif()
+    set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+function(expect_bench blas_share)
+    expect_members("" "tokens NUMBER" "dim NUMBER" "keep NUMBER" "source STRING" "preset STRING"
+        "svd STRING" "svd_used STRING" "threads NUMBER" "reps NUMBER" "corename STRING"
+        "median_ms NUMBER" "min_ms NUMBER" "stages_ms OBJECT" "gemm_ms NUMBER"
+        "gemm_panel_rows NUMBER" "ratio NUMBER" "workspace_bytes NUMBER" "iterations NUMBER"
+        "groups NUMBER" "peak_gflops NUMBER" "gemm_share NUMBER" "blas_gflop NUMBER"
+        "blas_ms NUMBER" "blas_share ${blas_share}")
+    expect_members(stages_ms "sigmoid NUMBER" "svd NUMBER" "redundancy NUMBER" "nms NUMBER"
+        "quotas NUMBER")
+endfunction()
+
+if(NAME STREQUAL "prunesid")
+    expect_success(prunesid_bench --tokens 300 --dim 270 --keep 8 --reps 2 --json)
+    expect_bench(NUMBER)
+    expect_value(300 tokens)
+    expect_value(270 dim)
+    expect_value(8 keep)
+    expect_value(2 reps)
+    expect_value(krylov svd_used)
+    expect_success(prunesid_bench --tokens=40 --dim=24 --keep=8 --preset=paper --svd=exact
+        --threads=2 --seed=7 --reps=3 --json)
+    expect_bench(NULL)
+    expect_value(paper preset)
+    expect_value(exact svd_used)
+    expect_value(2 threads)
+    expect_success(prunesid_bench --tokens 5 --dim 3 --keep 9 --json) # nothing to prune
+    expect_bench(NULL)
+    expect_success(prunesid_bench --file ${DATA}/coffee_vit384/tokens.npy --svd sketch --reps 1
+        --json)
+    expect_bench(NUMBER)
+    expect_value(576 tokens)
+    expect_value(192 dim)
+    expect_value(file source)
+    expect_success(prunesid_bench --tokens 40 --dim 24 --keep 8 --reps 1)
+    expect_success(prunesid_bench --help)
+
+    expect_failure(2 prunesid_bench --nonsense)
+    expect_failure(2 prunesid_bench tokens.npy)
+    expect_failure(2 prunesid_bench --tokens)
+    expect_failure(2 prunesid_bench --tokens many)
+    expect_failure(2 prunesid_bench --json=1)
+    expect_failure(2 prunesid_bench --json --json)
+    expect_failure(2 prunesid_bench --preset none)
+    expect_failure(2 prunesid_bench --file tokens.npy --dim 3)
+    expect_failure(1 prunesid_bench --tokens 0)
+    expect_failure(1 prunesid_bench --keep -1)
+    expect_failure(1 prunesid_bench --dim 99999999999999999999)
+    expect_failure(1 prunesid_bench --keep 1 --preset llava) # its one row is reserved
+    expect_failure(1 prunesid_bench --file ${DATA}/nowhere.npy)
+    expect_failure(1 prunesid_bench --file ${CMAKE_CURRENT_LIST_FILE})
+else()
+    set(tiny --model custom --visual 40 --keep 8 --text 3 --hidden 32 --heads 4 --kv-heads 2
+        --mlp 24 --depth 6 --dim 16)
+    expect_success(prunesid_prefill ${tiny} --layers 2 --reps 2 --json)
+    expect_members("" "model STRING" "visual NUMBER" "keep NUMBER" "kept NUMBER" "text NUMBER"
+        "hidden NUMBER" "heads NUMBER" "kv_heads NUMBER" "mlp NUMBER" "dim NUMBER" "threads NUMBER"
+        "reps NUMBER" "corename STRING" "layers_run NUMBER" "layers_model NUMBER" "full_ms NUMBER"
+        "select_ms NUMBER" "pruned_ms NUMBER" "speedup NUMBER" "full_gflops NUMBER"
+        "extrapolated OBJECT")
+    expect_members(extrapolated "layers NUMBER" "full_ms NUMBER" "select_ms NUMBER"
+        "pruned_ms NUMBER" "speedup NUMBER")
+    expect_value(8 kept)
+    expect_value(2 layers_run)
+    expect_value(6 layers_model)
+    expect_value(6 extrapolated layers)
+    expect_success(prunesid_prefill ${tiny} --threads 2 --reps 1)
+    expect_success(prunesid_prefill --help)
+
+    expect_failure(2 prunesid_prefill --model gpt)
+    expect_failure(2 prunesid_prefill --hidden 64)
+    expect_failure(1 prunesid_prefill --model custom --hidden 33)
+    expect_failure(1 prunesid_prefill --model custom --kv-heads 3)
+    expect_failure(1 prunesid_prefill --keep 0)
+    expect_failure(1 prunesid_prefill --layers 0)
+endif()
