@@ -102,8 +102,8 @@ static inline void decoder_rmsnorm_(
     }
 }
 
-/* e^x, 2^-126 at least, with a relative error of about (|x| + 3) 2^-24: 2^n by the exponent bits, 2^f
- * by its series. A loop of it vectorises, one of expf does not. */
+/* e^x, 2^-126 at least, with a relative error of about (|x| + 3) 2^-24: 2^n by the exponent bits,
+ * 2^f by its series. A loop of it vectorises, one of expf does not. */
 static inline float decoder_exp_(float x)
 {
     float t = x * 1.44269504f, scale;
