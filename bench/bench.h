@@ -190,11 +190,22 @@ static inline int bench_parse(
 
 /* ---- time --------------------------------------------------------------------------------- */
 
-static inline uint64_t bench_clock_ns(void)
+static inline uint64_t bench_read_clock_(clockid_t which)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(which, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static inline uint64_t bench_clock_ns(void)
+{
+    return bench_read_clock_(CLOCK_MONOTONIC);
+}
+
+/* Processor time of all threads. */
+static inline uint64_t bench_cpu_ns(void)
+{
+    return bench_read_clock_(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static inline double bench_ms_since(uint64_t start_ns)
@@ -213,6 +224,20 @@ static inline double bench_median(double *values, size_t n)
 {
     qsort(values, n, sizeof *values, bench_compare_);
     return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
+}
+
+/* Processor seconds a second: with one thread 1, less what other processes took of its core. */
+static inline double bench_cores_used(uint64_t start_ns, uint64_t cpu_start_ns)
+{
+    const double wall_ns = (double)(bench_clock_ns() - start_ns);
+    return (double)(bench_cpu_ns() - cpu_start_ns) / (wall_ns > 0.0 ? wall_ns : 1.0);
+}
+
+/* The line of a table that says whether to trust it. */
+static inline void bench_print_cores_used(double cores)
+{
+    printf("%-22s %10.2f%s\n", "cores used", cores,
+        cores < 0.97 ? ": the machine was busy, run it again" : "");
 }
 
 /* A line on standard error every two seconds, so that a long run shows that it lives. */

@@ -55,7 +55,7 @@ endfunction()
 function(expect_bench blas_share)
     expect_members("" "tokens NUMBER" "dim NUMBER" "keep NUMBER" "source STRING" "preset STRING"
         "svd STRING" "svd_used STRING" "threads NUMBER" "reps NUMBER" "corename STRING"
-        "median_ms NUMBER" "min_ms NUMBER" "stages_ms OBJECT" "gemm_ms NUMBER"
+        "cores_used NUMBER" "median_ms NUMBER" "min_ms NUMBER" "stages_ms OBJECT" "gemm_ms NUMBER"
         "gemm_panel_rows NUMBER" "ratio NUMBER" "workspace_bytes NUMBER" "iterations NUMBER"
         "groups NUMBER" "peak_gflops NUMBER" "gemm_share NUMBER" "blas_gflop NUMBER"
         "blas_ms NUMBER" "blas_share ${blas_share}")
@@ -108,9 +108,9 @@ else()
     expect_success(prunesid_prefill ${tiny} --layers 2 --reps 2 --json)
     expect_members("" "model STRING" "visual NUMBER" "keep NUMBER" "kept NUMBER" "text NUMBER"
         "hidden NUMBER" "heads NUMBER" "kv_heads NUMBER" "mlp NUMBER" "dim NUMBER" "threads NUMBER"
-        "reps NUMBER" "corename STRING" "layers_run NUMBER" "layers_model NUMBER" "full_ms NUMBER"
-        "select_ms NUMBER" "pruned_ms NUMBER" "speedup NUMBER" "full_gflops NUMBER"
-        "extrapolated OBJECT")
+        "reps NUMBER" "corename STRING" "cores_used NUMBER" "layers_run NUMBER"
+        "layers_model NUMBER" "full_ms NUMBER" "select_ms NUMBER" "pruned_ms NUMBER"
+        "speedup NUMBER" "full_gflops NUMBER" "extrapolated OBJECT")
     expect_members(extrapolated "layers NUMBER" "full_ms NUMBER" "select_ms NUMBER"
         "pruned_ms NUMBER" "speedup NUMBER")
     expect_value(8 kept)

@@ -71,6 +71,7 @@ typedef struct samples {
     size_t n;
     double *select, *stage[N_STAGES], *gemm, *peak, *blas;
     double blas_flops; /* of one selection, in sgemm */
+    double cores_used; /* while all this was timed */
 } samples;
 
 static prunesid_status run_select(job *j, double *ms)
@@ -138,6 +139,7 @@ static prunesid_status run_all(job *j, samples *s)
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         *lists[i] = (double *)bench_allocate(s->n, sizeof **lists[i]);
     }
+    const uint64_t start = bench_clock_ns(), cpu_start = bench_cpu_ns();
     for (size_t run = 0; run < s->n && status == PRUNESID_OK; run++) {
         matrix_work work = {0.0, 0.0};
         status = run_select(j, &s->select[run]);
@@ -149,8 +151,9 @@ static prunesid_status run_all(job *j, samples *s)
         }
         s->blas[run] = work.ms;
         s->blas_flops = work.flops;
-        bench_progress(&progress, "run", run + 1, s->n);
+        bench_progress(&progress, "turn", run + 1, s->n);
     }
+    s->cores_used = bench_cores_used(start, cpu_start);
     return status;
 }
 
@@ -195,8 +198,8 @@ static void print_json(const job *j, const samples *s, const result *r)
         j->tokens.dim, j->config.budget, options[OPTION_FILE].given ? "file" : "made up");
     printf(", \"preset\": \"%s\", \"svd\": \"%s\", \"svd_used\": \"%s\"",
         preset_names[stats->preset], svd_names[j->config.svd], svd_names[stats->svd]);
-    printf(", \"threads\": %zu, \"reps\": %zu, \"corename\": \"%s\"", number_of(OPTION_THREADS),
-        s->n, openblas_get_corename());
+    printf(", \"threads\": %zu, \"reps\": %zu, \"corename\": \"%s\", \"cores_used\": %.4g",
+        number_of(OPTION_THREADS), s->n, openblas_get_corename(), s->cores_used);
     printf(", \"median_ms\": %.6g, \"min_ms\": %.6g, \"stages_ms\": {", r->median_ms, r->min_ms);
     for (size_t i = 0; i < N_STAGES; i++) {
         printf("%s\"%s\": %.6g", i > 0 ? ", " : "", stage_names[i], r->stages_ms[i]);
@@ -215,7 +218,8 @@ static void print_table(const job *j, const samples *s, const result *r)
 {
     const prunesid_stats *const stats = &j->out.stats;
     const double input_bytes = (double)(j->tokens.n_tokens * j->tokens.dim) * sizeof(float);
-    printf("%zu of %zu tokens of %zu channels (%s), rules %s, %zu thread%s, %s kernels, %zu runs\n",
+    printf(
+        "%zu of %zu tokens of %zu channels (%s), rules %s, %zu thread%s, %s kernels, %zu turns\n",
         j->out.n_kept, j->tokens.n_tokens, j->tokens.dim,
         options[OPTION_FILE].given ? options[OPTION_FILE].text : "made up",
         preset_names[stats->preset], number_of(OPTION_THREADS),
@@ -240,6 +244,7 @@ static void print_table(const job *j, const samples *s, const result *r)
         printf("%-22s %10.0f %% of the peak, %.3f GFLOP in %.3f ms\n", "sgemm inside select",
             100.0 * r->blas_share, r->blas_gflop, r->blas_ms);
     }
+    bench_print_cores_used(s->cores_used);
 }
 
 /* ---- setting up --------------------------------------------------------------------------- */

@@ -164,6 +164,7 @@ typedef struct job {
 
 typedef struct samples {
     double *full, *select, *pruned;
+    double cores_used; /* while all this was timed */
 } samples;
 
 static double run_decoder(job *j, size_t n_tokens)
@@ -217,12 +218,14 @@ static prunesid_status run_all(job *j, samples *s)
     if (status == PRUNESID_OK) {
         run_pruned(j);
     }
+    const uint64_t start = bench_clock_ns(), cpu_start = bench_cpu_ns();
     for (size_t run = 0; run < n && status == PRUNESID_OK; run++) {
         bench_progress(&progress, "turn", run + 1, n);
         s->full[run] = run_full(j);
         status = run_select(j, &s->select[run]);
         s->pruned[run] = run_pruned(j);
     }
+    s->cores_used = bench_cores_used(start, cpu_start);
     return status;
 }
 
@@ -251,15 +254,15 @@ static result summarise(const job *j, samples *s)
     return r;
 }
 
-static void print_json(const job *j, const result *r)
+static void print_json(const job *j, const samples *s, const result *r)
 {
     const decoder_shape *const shape = &j->m.shape;
     printf("{\"model\": \"%s\", \"visual\": %zu, \"keep\": %zu, \"kept\": %zu, \"text\": %zu",
         j->m.name, j->m.visual, j->m.keep, j->out.n_kept, number_of(OPTION_TEXT));
     printf(", \"hidden\": %zu, \"heads\": %zu, \"kv_heads\": %zu, \"mlp\": %zu, \"dim\": %zu",
         shape->hidden, shape->n_heads, shape->n_kv_heads, shape->mlp, j->m.dim);
-    printf(", \"threads\": %zu, \"reps\": %zu, \"corename\": \"%s\"", number_of(OPTION_THREADS),
-        number_of(OPTION_REPS), openblas_get_corename());
+    printf(", \"threads\": %zu, \"reps\": %zu, \"corename\": \"%s\", \"cores_used\": %.4g",
+        number_of(OPTION_THREADS), number_of(OPTION_REPS), openblas_get_corename(), s->cores_used);
     printf(", \"layers_run\": %zu, \"layers_model\": %zu", number_of(OPTION_LAYERS), j->m.n_layers);
     printf(", \"full_ms\": %.6g, \"select_ms\": %.6g, \"pruned_ms\": %.6g, \"speedup\": %.6g",
         r->full_ms, r->select_ms, r->pruned_ms, r->speedup);
@@ -269,7 +272,7 @@ static void print_json(const job *j, const result *r)
         j->m.n_layers, r->model_full_ms, r->select_ms, r->model_pruned_ms, r->model_speedup);
 }
 
-static void print_table(const job *j, const result *r)
+static void print_table(const job *j, const samples *s, const result *r)
 {
     const size_t n_text = number_of(OPTION_TEXT), n_run = number_of(OPTION_LAYERS);
     printf("%s: %zu of %zu visual tokens kept, %zu text tokens, %zu thread%s, %s kernels,"
@@ -284,7 +287,8 @@ static void print_table(const job *j, const result *r)
     printf("pruned: %4zu tokens, ms      %12.1f %20.1f\n", j->out.n_kept + n_text, r->pruned_ms,
         r->model_pruned_ms);
     printf("%-28s %11.2fx %19.2fx\n", "full / (select + pruned)", r->speedup, r->model_speedup);
-    printf("\nThe full layers ran at %.1f GFLOP/s.\n", r->full_gflops);
+    printf("\n%-22s %10.1f GFLOP/s\n", "full layers", r->full_gflops);
+    bench_print_cores_used(s->cores_used);
     if (r->model_speedup <= 1.0) {
         printf("Here pruning does not pay.\n");
     }
@@ -335,9 +339,9 @@ int main(int argc, char **argv)
     }
     const result r = summarise(&j, &s);
     if (number_of(OPTION_JSON)) {
-        print_json(&j, &r);
+        print_json(&j, &s, &r);
     } else {
-        print_table(&j, &r);
+        print_table(&j, &s, &r);
     }
     return bench_finish_printing();
 }
