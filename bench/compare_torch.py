@@ -246,6 +246,7 @@ def measure(library, shape, options):
               f"{limit / 2**30:.1f} GiB are allowed", file=sys.stderr)
     times, kept = {side: [] for side in sides}, {side: [] for side in sides}
     cost = sum(milliseconds(call)[0] for call in sides.values())  # and a warm-up
+    start, cpu_start = time.perf_counter(), time.process_time()
     for turn in range(runs(options.reps, options.seconds, cost)):
         for side, call in sides.items():
             torch.manual_seed(turn)
@@ -253,12 +254,14 @@ def measure(library, shape, options):
             times[side].append(ms)
             kept[side].append(result)
         progress(f"{name} {T} to {N}: turn {turn + 1}")
+    cores_used = (time.process_time() - cpu_start) / (time.perf_counter() - start)
     seeded = kept["grouped"]
     pairs = [jaccard(a, b) for first, second in itertools.combinations(seeded, 2)
              for a, b in zip(first, second)]
     return {
         "name": name, "images": images, "tokens": T, "dim": d, "keep": N, "preset": preset,
         "corename": library.c.compare_corename().decode(), "turns": len(seeded),
+        "cores_used": cores_used,
         "ours_ms": statistics.median(times["ours"]),
         "grouped_ms": statistics.median(times["grouped"]),
         "dense_ms": statistics.median(times["dense"]) if "dense" in times else None,
@@ -272,8 +275,8 @@ def measure(library, shape, options):
 
 
 HEAD = ("shape", "N", "ours ms", "dense ms", "ratio", "grouped ms", "ratio", "seed/seed",
-        "torch/exact", "ours/exact", "turns")
-LINE = "{:<26}{:>5}{:>10}{:>11}{:>8}{:>12}{:>8}{:>11}{:>13}{:>12}{:>7}"
+        "torch/exact", "ours/exact", "turns", "cores")
+LINE = "{:<26}{:>5}{:>10}{:>11}{:>8}{:>12}{:>8}{:>11}{:>13}{:>12}{:>7}{:>7}"
 
 
 def print_line(one):
@@ -285,8 +288,8 @@ def print_line(one):
         f"{one['ours_ms']:.2f}", "skipped" if dense is None else f"{dense:.1f}",
         "-" if dense is None else f"{dense / one['ours_ms']:.1f}", f"{one['grouped_ms']:.1f}",
         f"{one['grouped_ms'] / one['ours_ms']:.1f}", f"{one['jaccard_seeds']:.3f}",
-        f"{one['jaccard_torch_exact']:.3f}", f"{one['jaccard_ours_exact']:.3f}", one["turns"]),
-        flush=True)
+        f"{one['jaccard_torch_exact']:.3f}", f"{one['jaccard_ours_exact']:.3f}", one["turns"],
+        f"{one['cores_used']:.2f}"), flush=True)
 
 
 def sweep_shapes():
