@@ -24,8 +24,7 @@ enum { BENCH_GO_ON = -1, BENCH_OK = 0, BENCH_BAD_INPUT = 1, BENCH_USAGE = 2 };
 /* ---- errors and memory -------------------------------------------------------------------- */
 
 /* One line on standard error; returns BENCH_BAD_INPUT. */
-static inline int bench_report(const char *format, ...)
-{
+static inline int bench_report(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     fputs(BENCH_NAME ": ", stderr);
@@ -35,8 +34,7 @@ static inline int bench_report(const char *format, ...)
     return BENCH_BAD_INPUT;
 }
 
-static inline int bench_usage_error(const char *format, ...)
-{
+static inline int bench_usage_error(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     fputs(BENCH_NAME ": ", stderr);
@@ -47,8 +45,7 @@ static inline int bench_usage_error(const char *format, ...)
 }
 
 /* Memory for whole cache lines; without it there is nothing to measure. */
-static inline void *bench_allocate(size_t n_items, size_t item_bytes)
-{
+static inline void *bench_allocate(size_t n_items, size_t item_bytes) {
     void *memory = NULL;
     if ((n_items > 0 && item_bytes > SIZE_MAX / n_items) ||
         posix_memalign(&memory, 64, n_items * item_bytes + 1) != 0) {
@@ -57,14 +54,12 @@ static inline void *bench_allocate(size_t n_items, size_t item_bytes)
     return memory;
 }
 
-static inline float *bench_floats(size_t n_rows, size_t n_columns)
-{
+static inline float *bench_floats(size_t n_rows, size_t n_columns) {
     return (float *)bench_allocate(n_rows, n_columns * sizeof(float));
 }
 
 /* A failed write, to a full disk say, is an error as well. */
-static inline int bench_finish_printing(void)
-{
+static inline int bench_finish_printing(void) {
     return fflush(stdout) == 0 && !ferror(stdout) ? BENCH_OK
                                                   : bench_report("standard output: write failed");
 }
@@ -84,8 +79,7 @@ typedef struct bench_option {
     int given;
 } bench_option;
 
-static inline void bench_print_help(const char *about, const bench_option *options, size_t n)
-{
+static inline void bench_print_help(const char *about, const bench_option *options, size_t n) {
     printf("%s\n\nusage: " BENCH_NAME " [options]\n\n", about);
     for (size_t i = 0; i < n; i++) {
         printf("  %-11s %s", options[i].name, options[i].help);
@@ -102,8 +96,7 @@ static inline void bench_print_help(const char *about, const bench_option *optio
     puts("  --help\n\nExit status: 0 done, 1 a bad file or value, 2 a usage error.");
 }
 
-static inline int bench_scan_count(bench_option *option, const char *text)
-{
+static inline int bench_scan_count(bench_option *option, const char *text) {
     char *end;
     errno = 0;
     const long long value = strtoll(text, &end, 10);
@@ -117,8 +110,7 @@ static inline int bench_scan_count(bench_option *option, const char *text)
     return BENCH_GO_ON;
 }
 
-static inline int bench_scan_value(bench_option *option, const char *text)
-{
+static inline int bench_scan_value(bench_option *option, const char *text) {
     switch (option->kind) {
     case BENCH_COUNT:
         return bench_scan_count(option, text);
@@ -141,8 +133,7 @@ static inline int bench_scan_value(bench_option *option, const char *text)
 
 /* Takes "--name value" or "--name=value" at argv[*at]; *at moves behind it. */
 static inline int bench_take_option(
-    int argc, char **argv, int *at, bench_option *options, size_t n_options)
-{
+    int argc, char **argv, int *at, bench_option *options, size_t n_options) {
     const char *const argument = argv[(*at)++];
     const size_t length = strcspn(argument, "=");
     size_t i = 0;
@@ -173,8 +164,7 @@ static inline int bench_take_option(
 
 /* BENCH_GO_ON, or the exit code after --help or after standard error says why. */
 static inline int bench_parse(
-    int argc, char **argv, const char *about, bench_option *options, size_t n_options)
-{
+    int argc, char **argv, const char *about, bench_option *options, size_t n_options) {
     for (int at = 1; at < argc;) {
         if (strcmp(argv[at], "--help") == 0) {
             bench_print_help(about, options, n_options);
@@ -190,59 +180,50 @@ static inline int bench_parse(
 
 /* ---- time --------------------------------------------------------------------------------- */
 
-static inline uint64_t bench_read_clock_(clockid_t which)
-{
+static inline uint64_t bench_read_clock_(clockid_t which) {
     struct timespec now;
     clock_gettime(which, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static inline uint64_t bench_clock_ns(void)
-{
+static inline uint64_t bench_clock_ns(void) {
     return bench_read_clock_(CLOCK_MONOTONIC);
 }
 
 /* Processor time of all threads. */
-static inline uint64_t bench_cpu_ns(void)
-{
+static inline uint64_t bench_cpu_ns(void) {
     return bench_read_clock_(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-static inline double bench_ms_since(uint64_t start_ns)
-{
+static inline double bench_ms_since(uint64_t start_ns) {
     return (double)(bench_clock_ns() - start_ns) * 1e-6;
 }
 
-static inline int bench_compare_(const void *a, const void *b)
-{
+static inline int bench_compare_(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
 /* Sorts values [n], n >= 1; the smallest comes first. */
-static inline double bench_median(double *values, size_t n)
-{
+static inline double bench_median(double *values, size_t n) {
     qsort(values, n, sizeof *values, bench_compare_);
     return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
 }
 
 /* Processor seconds a second: with one thread 1, less what other processes took of its core. */
-static inline double bench_cores_used(uint64_t start_ns, uint64_t cpu_start_ns)
-{
+static inline double bench_cores_used(uint64_t start_ns, uint64_t cpu_start_ns) {
     const double wall_ns = (double)(bench_clock_ns() - start_ns);
     return (double)(bench_cpu_ns() - cpu_start_ns) / (wall_ns > 0.0 ? wall_ns : 1.0);
 }
 
 /* The line of a table that says whether to trust it. */
-static inline void bench_print_cores_used(double cores)
-{
+static inline void bench_print_cores_used(double cores) {
     printf("%-22s %10.2f%s\n", "cores used", cores,
         cores < 0.97 ? ": the machine was busy, run it again" : "");
 }
 
 /* A line on standard error every two seconds, so that a long run shows that it lives. */
-static inline void bench_progress(uint64_t *last_ns, const char *what, size_t done, size_t of)
-{
+static inline void bench_progress(uint64_t *last_ns, const char *what, size_t done, size_t of) {
     if (*last_ns == 0) {
         *last_ns = bench_clock_ns();
     } else if (bench_ms_since(*last_ns) > 2000.0) {

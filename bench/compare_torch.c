@@ -13,8 +13,7 @@ int compare_tokens(float *tokens, size_t T, size_t d, uint64_t seed);
 void compare_scores(float *scores, size_t T, uint64_t seed);
 const char *compare_corename(void);
 
-static prunesid_config config_of(const size_t numbers[CASE_NUMBERS])
-{
+static prunesid_config config_of(const size_t numbers[CASE_NUMBERS]) {
     prunesid_config config = prunesid_config_init((prunesid_preset)numbers[CASE_PRESET],
         numbers[CASE_TOKENS], numbers[CASE_DIM], numbers[CASE_BUDGET]);
     config.reserved = numbers[CASE_RESERVED];
@@ -22,16 +21,14 @@ static prunesid_config config_of(const size_t numbers[CASE_NUMBERS])
     return config;
 }
 
-size_t compare_workspace_bytes(const size_t numbers[CASE_NUMBERS])
-{
+size_t compare_workspace_bytes(const size_t numbers[CASE_NUMBERS]) {
     const prunesid_config config = config_of(numbers);
     return prunesid_workspace_size(&config);
 }
 
 /* A prunesid_status; kept has room for min(N - reserved, T). */
 int compare_select(const size_t numbers[CASE_NUMBERS], const float *tokens, const float *scores,
-    void *workspace, size_t workspace_bytes, int32_t *kept)
-{
+    void *workspace, size_t workspace_bytes, int32_t *kept) {
     const prunesid_config config = config_of(numbers);
     const prunesid_tokens view =
         prunesid_tokens_view(tokens, PRUNESID_F32, config.n_tokens, config.dim);
@@ -39,17 +36,14 @@ int compare_select(const size_t numbers[CASE_NUMBERS], const float *tokens, cons
     return (int)prunesid_select(&config, &view, scores, workspace, workspace_bytes, &out);
 }
 
-int compare_tokens(float *tokens, size_t T, size_t d, uint64_t seed)
-{
+int compare_tokens(float *tokens, size_t T, size_t d, uint64_t seed) {
     return tokens_fill(tokens, T, d, seed);
 }
 
-void compare_scores(float *scores, size_t T, uint64_t seed)
-{
+void compare_scores(float *scores, size_t T, uint64_t seed) {
     tokens_fill_scores(scores, T, seed);
 }
 
-const char *compare_corename(void)
-{
+const char *compare_corename(void) {
     return openblas_get_corename();
 }

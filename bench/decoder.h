@@ -42,37 +42,31 @@ typedef struct decoder_weights {
     const float *down;           /* [hidden, mlp] */
 } decoder_weights;
 
-static inline size_t decoder_head_dim(const decoder_shape *shape)
-{
+static inline size_t decoder_head_dim(const decoder_shape *shape) {
     return shape->hidden / shape->n_heads;
 }
 
-static inline size_t decoder_qkv_width(const decoder_shape *shape)
-{
+static inline size_t decoder_qkv_width(const decoder_shape *shape) {
     return (shape->n_heads + 2 * shape->n_kv_heads) * decoder_head_dim(shape);
 }
 
-static inline size_t decoder_least_(size_t a, size_t b)
-{
+static inline size_t decoder_least_(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-static inline size_t decoder_padded_(size_t n)
-{
+static inline size_t decoder_padded_(size_t n) {
     return (n + DECODER_LANES - 1) / DECODER_LANES * DECODER_LANES;
 }
 
 /* Floats of memory that decoder_run needs for S tokens. */
-static inline size_t decoder_memory_floats(const decoder_shape *shape, size_t S)
-{
+static inline size_t decoder_memory_floats(const decoder_shape *shape, size_t S) {
     return S * (decoder_head_dim(shape) + shape->hidden + decoder_qkv_width(shape)) +
            decoder_least_(S, DECODER_QUERIES) * decoder_padded_(S) +
            decoder_least_(S, DECODER_ROWS) * 2 * shape->mlp;
 }
 
 /* What the matrix products of one layer cost, the causal half of attention only. */
-static inline double decoder_flops(const decoder_shape *shape, size_t S)
-{
+static inline double decoder_flops(const decoder_shape *shape, size_t S) {
     const double s = (double)S, hidden = (double)shape->hidden;
     const double weights =
         hidden * ((double)decoder_qkv_width(shape) + hidden) + 3.0 * hidden * (double)shape->mlp;
@@ -81,15 +75,13 @@ static inline double decoder_flops(const decoder_shape *shape, size_t S)
 
 /* y [m, out] = x [m, in] w^T + beta y. */
 static inline void decoder_linear_(
-    const float *x, size_t m, size_t in, const float *w, size_t out, float beta, float *y)
-{
+    const float *x, size_t m, size_t in, const float *w, size_t out, float beta, float *y) {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)out, (int)in, 1.0f, x,
         (int)in, w, (int)in, beta, y, (int)out);
 }
 
 static inline void decoder_rmsnorm_(
-    const float *x, size_t S, size_t hidden, const float *weight, double eps, float *y)
-{
+    const float *x, size_t S, size_t hidden, const float *weight, double eps, float *y) {
     for (size_t i = 0; i < S; i++, x += hidden, y += hidden) {
         double sum = 0.0;
         for (size_t j = 0; j < hidden; j++) {
@@ -104,8 +96,7 @@ static inline void decoder_rmsnorm_(
 
 /* e^x, 2^-126 at least, with a relative error of about (|x| + 3) 2^-24: 2^n by the exponent bits,
  * 2^f by its series. A loop of it vectorises, one of expf does not. */
-static inline float decoder_exp_(float x)
-{
+static inline float decoder_exp_(float x) {
     float t = x * 1.44269504f, scale;
     t = t < -126.0f ? -126.0f : t;
     t = t > 126.0f ? 126.0f : t;
@@ -125,8 +116,7 @@ static inline float decoder_exp_(float x)
 /* ---- rotary positions --------------------------------------------------------------------- */
 
 /* turn: [S, head_dim / 2] cosines, then as many sines. */
-static inline void decoder_fill_turn_(const decoder_shape *shape, size_t S, float *turn)
-{
+static inline void decoder_fill_turn_(const decoder_shape *shape, size_t S, float *turn) {
     const size_t half = decoder_head_dim(shape) / 2;
     for (size_t c = 0; c < half; c++) {
         const double step = pow(shape->rope_base, -(double)c / (double)half);
@@ -139,8 +129,7 @@ static inline void decoder_fill_turn_(const decoder_shape *shape, size_t S, floa
 
 /* Turns n_heads heads of each row; rows lie ld apart. */
 static inline void decoder_rope_(
-    float *x, size_t ld, size_t S, size_t n_heads, size_t head_dim, const float *turn)
-{
+    float *x, size_t ld, size_t S, size_t n_heads, size_t head_dim, const float *turn) {
     const size_t half = head_dim / 2;
     for (size_t i = 0; i < S; i++) {
         const float *const cosine = turn + i * half, *const sine = turn + (S + i) * half;
@@ -158,8 +147,7 @@ static inline void decoder_rope_(
 /* ---- attention ---------------------------------------------------------------------------- */
 
 /* Softmax of the first n of row [n_columns]; the rest becomes 0. Whole lanes beyond are scratch. */
-static inline void decoder_softmax_(float *row, size_t n, size_t n_columns)
-{
+static inline void decoder_softmax_(float *row, size_t n, size_t n_columns) {
     float most[DECODER_LANES], sum[DECODER_LANES] = {0};
     const size_t n_padded = decoder_padded_(n);
     for (size_t j = n; j < n_padded; j++) {
@@ -193,8 +181,7 @@ static inline void decoder_softmax_(float *row, size_t n, size_t n_columns)
 
 /* out [S, hidden] from qkv [S, decoder_qkv_width]. */
 static inline void decoder_attention_(
-    const decoder_shape *shape, const float *qkv, size_t S, float *scores, float *out)
-{
+    const decoder_shape *shape, const float *qkv, size_t S, float *scores, float *out) {
     const size_t head_dim = decoder_head_dim(shape), ld = decoder_qkv_width(shape);
     const size_t ld_scores = decoder_padded_(S);
     const float scale = (float)(1.0 / sqrt((double)head_dim));
@@ -221,8 +208,7 @@ static inline void decoder_attention_(
 
 /* x [S, hidden] += down (silu(gate) * up) of normed [S, hidden]. */
 static inline void decoder_mlp_(const decoder_shape *shape, const decoder_weights *w,
-    const float *normed, size_t S, float *gate_up, float *x)
-{
+    const float *normed, size_t S, float *gate_up, float *x) {
     const size_t hidden = shape->hidden, mlp = shape->mlp;
     for (size_t i = 0; i < S; i += DECODER_ROWS) {
         const size_t n = decoder_least_(S - i, DECODER_ROWS);
@@ -241,8 +227,7 @@ static inline void decoder_mlp_(const decoder_shape *shape, const decoder_weight
 
 /* n_layers layers with the same weights, in memory of decoder_memory_floats. */
 static inline void decoder_run(const decoder_shape *shape, const decoder_weights *w,
-    size_t n_layers, float *x, size_t S, float *memory)
-{
+    size_t n_layers, float *x, size_t S, float *memory) {
     const size_t hidden = shape->hidden, head_dim = decoder_head_dim(shape);
     const size_t width = decoder_qkv_width(shape), n_turned = shape->n_heads + shape->n_kv_heads;
     float *const turn = memory, *const normed = turn + S * head_dim;

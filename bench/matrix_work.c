@@ -9,8 +9,7 @@ static double counted_flops, counted_ms;
 
 static inline void counted_sgemm(enum CBLAS_ORDER order, enum CBLAS_TRANSPOSE ta,
     enum CBLAS_TRANSPOSE tb, int m, int n, int k, float alpha, const float *a, int lda,
-    const float *b, int ldb, float beta, float *c, int ldc)
-{
+    const float *b, int ldb, float beta, float *c, int ldc) {
     const uint64_t start = bench_clock_ns();
     cblas_sgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
     counted_ms += bench_ms_since(start);
@@ -21,8 +20,7 @@ static inline void counted_sgemm(enum CBLAS_ORDER order, enum CBLAS_TRANSPOSE ta
 #include "matrix_work.h"
 
 prunesid_status matrix_work_of_select(
-    const prunesid_config *config, const prunesid_tokens *tokens, matrix_work *out)
-{
+    const prunesid_config *config, const prunesid_tokens *tokens, matrix_work *out) {
     int32_t *const indices = (int32_t *)bench_allocate(tokens->n_tokens, sizeof *indices);
     prunesid_output kept = prunesid_output_init(indices);
     counted_flops = counted_ms = 0.0;

@@ -48,8 +48,7 @@ static bench_option options[N_OPTIONS] = {
     [OPTION_JSON] = {"--json", "prints one JSON object", BENCH_FLAG, 0, 0, 0, 0, 0},
 };
 
-static size_t number_of(size_t option)
-{
+static size_t number_of(size_t option) {
     return options[option].number;
 }
 
@@ -74,8 +73,7 @@ typedef struct samples {
     double cores_used; /* while all this was timed */
 } samples;
 
-static prunesid_status run_select(job *j, double *ms)
-{
+static prunesid_status run_select(job *j, double *ms) {
     const uint64_t start = bench_clock_ns();
     const prunesid_status status =
         prunesid_select(&j->config, &j->tokens, NULL, j->workspace, j->workspace_bytes, &j->out);
@@ -84,8 +82,7 @@ static prunesid_status run_select(job *j, double *ms)
 }
 
 /* X X^T: what a pruner that builds the similarity matrix pays for that matrix alone. */
-static double run_gemm(const job *j)
-{
+static double run_gemm(const job *j) {
     const float *const x = (const float *)j->tokens.data;
     const size_t T = j->tokens.n_tokens, d = j->tokens.dim;
     const uint64_t start = bench_clock_ns();
@@ -97,16 +94,14 @@ static double run_gemm(const job *j)
     return bench_ms_since(start);
 }
 
-static double run_peak(const job *j)
-{
+static double run_peak(const job *j) {
     const uint64_t start = bench_clock_ns();
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, PEAK_SIDE, PEAK_SIDE, PEAK_SIDE, 1.0f,
         j->peak[0], PEAK_SIDE, j->peak[1], PEAK_SIDE, 0.0f, j->peak[2], PEAK_SIDE);
     return bench_ms_since(start);
 }
 
-static void note_stages(const prunesid_stats *stats, samples *s, size_t run)
-{
+static void note_stages(const prunesid_stats *stats, samples *s, size_t run) {
     const uint64_t ns[N_STAGES] = {
         stats->ns_sigmoid, stats->ns_svd, stats->ns_redundancy, stats->ns_nms, stats->ns_quotas};
     for (size_t i = 0; i < N_STAGES; i++) {
@@ -115,8 +110,7 @@ static void note_stages(const prunesid_stats *stats, samples *s, size_t run)
 }
 
 /* As many runs as --reps says, or as fit the time that one run of each lets expect. */
-static size_t choose_reps(double ms_of_one)
-{
+static size_t choose_reps(double ms_of_one) {
     if (options[OPTION_REPS].given) {
         return number_of(OPTION_REPS);
     }
@@ -125,8 +119,7 @@ static size_t choose_reps(double ms_of_one)
 }
 
 /* Turn by turn, so that a busy moment of the machine hits all alike. The first turn warms up. */
-static prunesid_status run_all(job *j, samples *s)
-{
+static prunesid_status run_all(job *j, samples *s) {
     double ms = 0.0;
     uint64_t progress = 0;
     prunesid_status status = run_select(j, &ms);
@@ -166,13 +159,11 @@ typedef struct result {
     double blas_gflop, blas_ms, blas_share; /* inside select; share -1 if it calls no sgemm */
 } result;
 
-static double gflops(double flops, double ms)
-{
+static double gflops(double flops, double ms) {
     return flops / (ms > 0.0 ? ms : 1e-6) * 1e-6;
 }
 
-static result summarise(const job *j, samples *s)
-{
+static result summarise(const job *j, samples *s) {
     const double T = (double)j->tokens.n_tokens, d = (double)j->tokens.dim, side = PEAK_SIDE;
     const double gemm_flops = 2.0 * T * T * d, peak_flops = 2.0 * side * side * side;
     result r;
@@ -191,8 +182,7 @@ static result summarise(const job *j, samples *s)
     return r;
 }
 
-static void print_json(const job *j, const samples *s, const result *r)
-{
+static void print_json(const job *j, const samples *s, const result *r) {
     const prunesid_stats *const stats = &j->out.stats;
     printf("{\"tokens\": %zu, \"dim\": %zu, \"keep\": %zu, \"source\": \"%s\"", j->tokens.n_tokens,
         j->tokens.dim, j->config.budget, options[OPTION_FILE].given ? "file" : "made up");
@@ -214,8 +204,7 @@ static void print_json(const job *j, const samples *s, const result *r)
     printf(r->blas_share < 0.0 ? "null}\n" : "%.4g}\n", r->blas_share);
 }
 
-static void print_table(const job *j, const samples *s, const result *r)
-{
+static void print_table(const job *j, const samples *s, const result *r) {
     const prunesid_stats *const stats = &j->out.stats;
     const double input_bytes = (double)(j->tokens.n_tokens * j->tokens.dim) * sizeof(float);
     printf(
@@ -249,8 +238,7 @@ static void print_table(const job *j, const samples *s, const result *r)
 
 /* ---- setting up --------------------------------------------------------------------------- */
 
-static int load_tokens(const char *path, prunesid_tokens *out)
-{
+static int load_tokens(const char *path, prunesid_tokens *out) {
     npy_array array;
     char cause[256];
     if (npy_load(path, &array, cause, sizeof cause) != 0) {
@@ -270,8 +258,7 @@ static int load_tokens(const char *path, prunesid_tokens *out)
     return status;
 }
 
-static int make_tokens(prunesid_tokens *out)
-{
+static int make_tokens(prunesid_tokens *out) {
     const size_t T = number_of(OPTION_TOKENS), d = number_of(OPTION_DIM);
     float *const x = bench_floats(T, d);
     if (tokens_fill(x, T, d, number_of(OPTION_SEED)) != 0) {
@@ -281,8 +268,7 @@ static int make_tokens(prunesid_tokens *out)
     return BENCH_GO_ON;
 }
 
-static void set_up(job *j)
-{
+static void set_up(job *j) {
     const size_t T = j->tokens.n_tokens, row_bytes = T * sizeof(float);
     j->config = prunesid_config_init(
         (prunesid_preset)number_of(OPTION_PRESET), T, j->tokens.dim, number_of(OPTION_KEEP));
@@ -302,8 +288,7 @@ static void set_up(job *j)
     }
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     static job j;
     static samples s;
     int status = bench_parse(

@@ -66,19 +66,16 @@ static bench_option options[N_OPTIONS] = {
     [OPTION_DIM] = {"--dim", "custom: channels of a visual token", BENCH_COUNT, 256, 1, 0, 0, 0},
 };
 
-static size_t number_of(size_t option)
-{
+static size_t number_of(size_t option) {
     return options[option].number;
 }
 
-static size_t given_or(size_t option, size_t otherwise)
-{
+static size_t given_or(size_t option, size_t otherwise) {
     return options[option].given ? number_of(option) : otherwise;
 }
 
 /* The model that the command line asks for. */
-static int choose_model(model *out)
-{
+static int choose_model(model *out) {
     *out = models[number_of(OPTION_MODEL)];
     for (size_t i = OPTION_HIDDEN; i < N_OPTIONS; i++) {
         if (options[i].given && number_of(OPTION_MODEL) != CUSTOM) {
@@ -110,8 +107,7 @@ static int choose_model(model *out)
 
 /* Uniform, of the variance that keeps a product with n_inputs numbers at the size of its input. Two
  * random numbers of 32 bits at a time: a layer has 230 million. */
-static float *new_weights(size_t n_rows, size_t n_inputs, uint64_t *state)
-{
+static float *new_weights(size_t n_rows, size_t n_inputs, uint64_t *state) {
     const size_t n = n_rows * n_inputs;
     float *const w = bench_floats(n_rows, n_inputs);
     const float scale = (float)(sqrt(3.0 / (double)n_inputs) / 2147483648.0);
@@ -125,8 +121,7 @@ static float *new_weights(size_t n_rows, size_t n_inputs, uint64_t *state)
     return w;
 }
 
-static float *new_ones(size_t n)
-{
+static float *new_ones(size_t n) {
     float *const w = bench_floats(1, n);
     for (size_t i = 0; i < n; i++) {
         w[i] = 1.0f;
@@ -134,8 +129,7 @@ static float *new_ones(size_t n)
     return w;
 }
 
-static decoder_weights new_layer(const model *m, uint64_t *state)
-{
+static decoder_weights new_layer(const model *m, uint64_t *state) {
     const size_t hidden = m->shape.hidden, width = decoder_qkv_width(&m->shape);
     const decoder_weights w = {.attention_norm = new_ones(hidden),
         .qkv = new_weights(width, hidden, state),
@@ -167,23 +161,20 @@ typedef struct samples {
     double cores_used; /* while all this was timed */
 } samples;
 
-static double run_decoder(job *j, size_t n_tokens)
-{
+static double run_decoder(job *j, size_t n_tokens) {
     const uint64_t start = bench_clock_ns();
     decoder_run(&j->m.shape, &j->weights, number_of(OPTION_LAYERS), j->x, n_tokens, j->memory);
     return bench_ms_since(start);
 }
 
-static double run_full(job *j)
-{
+static double run_full(job *j) {
     const size_t n = j->m.visual + number_of(OPTION_TEXT);
     memcpy(j->x, j->embeddings, n * j->m.shape.hidden * sizeof *j->x);
     return run_decoder(j, n);
 }
 
 /* The selection, and moving the embeddings of the kept tokens to the front. */
-static prunesid_status run_select(job *j, double *ms)
-{
+static prunesid_status run_select(job *j, double *ms) {
     const size_t row_bytes = j->m.shape.hidden * sizeof *j->x;
     const uint64_t start = bench_clock_ns();
     prunesid_status status =
@@ -197,8 +188,7 @@ static prunesid_status run_select(job *j, double *ms)
 }
 
 /* After run_select: the kept tokens, then the text. */
-static double run_pruned(job *j)
-{
+static double run_pruned(job *j) {
     const size_t hidden = j->m.shape.hidden, n_text = number_of(OPTION_TEXT);
     memcpy(j->x + j->out.n_kept * hidden, j->embeddings + j->m.visual * hidden,
         n_text * hidden * sizeof *j->x);
@@ -206,8 +196,7 @@ static double run_pruned(job *j)
 }
 
 /* Turn by turn, after a pruned turn that warms up. */
-static prunesid_status run_all(job *j, samples *s)
-{
+static prunesid_status run_all(job *j, samples *s) {
     const size_t n = number_of(OPTION_REPS);
     uint64_t progress = 0;
     double ms;
@@ -237,8 +226,7 @@ typedef struct result {
     double model_full_ms, model_pruned_ms, model_speedup; /* extrapolated to the whole model */
 } result;
 
-static result summarise(const job *j, samples *s)
-{
+static result summarise(const job *j, samples *s) {
     const size_t n = number_of(OPTION_REPS), n_run = number_of(OPTION_LAYERS);
     const double up = (double)j->m.n_layers / (double)n_run;
     result r;
@@ -254,8 +242,7 @@ static result summarise(const job *j, samples *s)
     return r;
 }
 
-static void print_json(const job *j, const samples *s, const result *r)
-{
+static void print_json(const job *j, const samples *s, const result *r) {
     const decoder_shape *const shape = &j->m.shape;
     printf("{\"model\": \"%s\", \"visual\": %zu, \"keep\": %zu, \"kept\": %zu, \"text\": %zu",
         j->m.name, j->m.visual, j->m.keep, j->out.n_kept, number_of(OPTION_TEXT));
@@ -272,8 +259,7 @@ static void print_json(const job *j, const samples *s, const result *r)
         j->m.n_layers, r->model_full_ms, r->select_ms, r->model_pruned_ms, r->model_speedup);
 }
 
-static void print_table(const job *j, const samples *s, const result *r)
-{
+static void print_table(const job *j, const samples *s, const result *r) {
     const size_t n_text = number_of(OPTION_TEXT), n_run = number_of(OPTION_LAYERS);
     printf("%s: %zu of %zu visual tokens kept, %zu text tokens, %zu thread%s, %s kernels,"
            " median of %zu\n\n",
@@ -296,8 +282,7 @@ static void print_table(const job *j, const samples *s, const result *r)
 
 /* ---- setting up --------------------------------------------------------------------------- */
 
-static void set_up(job *j)
-{
+static void set_up(job *j) {
     const size_t n = j->m.visual + number_of(OPTION_TEXT), hidden = j->m.shape.hidden;
     const size_t n_memory = decoder_memory_floats(&j->m.shape, n);
     uint64_t state = 1;
@@ -313,8 +298,7 @@ static void set_up(job *j)
     j->out = prunesid_output_init((int32_t *)bench_allocate(j->m.visual, sizeof(int32_t)));
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     static job j;
     static samples s;
     int status = bench_parse(argc, argv,

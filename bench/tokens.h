@@ -17,8 +17,7 @@
 #include <stdlib.h>
 
 /* splitmix64 */
-static inline uint64_t tokens_random_bits(uint64_t *state)
-{
+static inline uint64_t tokens_random_bits(uint64_t *state) {
     uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
     z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
@@ -26,21 +25,18 @@ static inline uint64_t tokens_random_bits(uint64_t *state)
 }
 
 /* In (-1, 1). */
-static inline double tokens_random_uniform(uint64_t *state)
-{
+static inline double tokens_random_uniform(uint64_t *state) {
     return ((double)(tokens_random_bits(state) >> 11) + 0.5) * 0x1p-52 - 1.0;
 }
 
 /* Of mean 0 and variance 1. */
-static inline double tokens_random_normal(uint64_t *state)
-{
+static inline double tokens_random_normal(uint64_t *state) {
     const double radius = sqrt(-2.0 * log(0.5 + 0.5 * tokens_random_uniform(state)));
     return radius * cos(3.141592653589793 * tokens_random_uniform(state));
 }
 
 /* Row i of left [T, rank]: normal numbers of falling strength, the row's variance sums to 1. */
-static inline void tokens_fill_factors_(float *left, size_t T, size_t rank, uint64_t *state)
-{
+static inline void tokens_fill_factors_(float *left, size_t T, size_t rank, uint64_t *state) {
     double total = 0.0;
     for (size_t k = 0; k < rank; k++) {
         total += pow((double)k + 2.0, -1.5);
@@ -55,8 +51,7 @@ static inline void tokens_fill_factors_(float *left, size_t T, size_t rank, uint
 
 /* x [T, d] = offset + left right + noise, every 48th row with the sinks' direction on top. 0, or -1
  * if there is no memory. */
-static inline int tokens_fill(float *x, size_t T, size_t d, uint64_t seed)
-{
+static inline int tokens_fill(float *x, size_t T, size_t d, uint64_t seed) {
     const size_t least = T < d ? T : d, rank = least < 256 ? least : 256;
     float *const left = (float *)malloc(T * rank * sizeof *left);
     float *const right = (float *)malloc((rank + 2) * d * sizeof *right); /* and offset, sink */
@@ -83,8 +78,7 @@ static inline int tokens_fill(float *x, size_t T, size_t d, uint64_t seed)
 }
 
 /* scores [T]: positive and heavy-tailed, as the attention of a CLS row is. */
-static inline void tokens_fill_scores(float *scores, size_t T, uint64_t seed)
-{
+static inline void tokens_fill_scores(float *scores, size_t T, uint64_t seed) {
     uint64_t state = seed ^ UINT64_C(0x5c07e5);
     for (size_t i = 0; i < T; i++) {
         scores[i] = (float)exp(2.0 * tokens_random_normal(&state));

@@ -17,8 +17,7 @@ static const prefill_case cases[] = {
     {777, 16, 2, 1, 20, 1, 2},
 };
 
-static float *normal_floats(size_t n, double mean, double scale, uint64_t *state)
-{
+static float *normal_floats(size_t n, double mean, double scale, uint64_t *state) {
     float *const values = (float *)ref_new(n, sizeof *values);
     for (size_t i = 0; i < n; i++) {
         values[i] = (float)(mean + scale * random_normal(state));
@@ -28,8 +27,7 @@ static float *normal_floats(size_t n, double mean, double scale, uint64_t *state
 
 /* ---- the reference: one sum a line, in float64 --------------------------------------------- */
 
-static double *ref_norm(const double *x, size_t S, size_t hidden, const float *weight, double eps)
-{
+static double *ref_norm(const double *x, size_t S, size_t hidden, const float *weight, double eps) {
     double *const y = (double *)ref_new(S * hidden, sizeof *y);
     for (size_t i = 0; i < S; i++) {
         double sum = 0.0;
@@ -46,8 +44,7 @@ static double *ref_norm(const double *x, size_t S, size_t hidden, const float *w
 
 /* A new [S, out] = x [S, in] w^T + bias. */
 static double *ref_linear(
-    const double *x, size_t S, size_t in, const float *w, size_t out, const float *bias)
-{
+    const double *x, size_t S, size_t in, const float *w, size_t out, const float *bias) {
     double *const y = (double *)ref_new(S * out, sizeof *y);
     for (size_t i = 0; i < S; i++) {
         for (size_t o = 0; o < out; o++) {
@@ -62,8 +59,7 @@ static double *ref_linear(
 }
 
 /* Turns one head at a position, as a product of complex numbers. */
-static void ref_rope(double *head, size_t head_dim, size_t position, double base)
-{
+static void ref_rope(double *head, size_t head_dim, size_t position, double base) {
     for (size_t c = 0; c < head_dim / 2; c++) {
         const double angle = (double)position * pow(base, -2.0 * (double)c / (double)head_dim);
         const double re = head[c], im = head[c + head_dim / 2];
@@ -72,8 +68,7 @@ static void ref_rope(double *head, size_t head_dim, size_t position, double base
     }
 }
 
-static double *ref_attention(const decoder_shape *shape, const double *qkv, size_t S)
-{
+static double *ref_attention(const decoder_shape *shape, const double *qkv, size_t S) {
     const size_t n_heads = shape->n_heads, hd = shape->hidden / n_heads;
     const size_t width = (n_heads + 2 * shape->n_kv_heads) * hd;
     double *const out = (double *)ref_new(S * shape->hidden, sizeof *out);
@@ -106,16 +101,14 @@ static double *ref_attention(const decoder_shape *shape, const double *qkv, size
     return out;
 }
 
-static void ref_add(double *x, double *y, size_t n)
-{
+static void ref_add(double *x, double *y, size_t n) {
     for (size_t i = 0; i < n; i++) {
         x[i] += y[i];
     }
     free(y);
 }
 
-static void ref_layer(const decoder_shape *shape, const decoder_weights *w, double *x, size_t S)
-{
+static void ref_layer(const decoder_shape *shape, const decoder_weights *w, double *x, size_t S) {
     const size_t hidden = shape->hidden, n_heads = shape->n_heads, hd = hidden / n_heads;
     const size_t n_turned = n_heads + shape->n_kv_heads,
                  width = n_turned * hd + shape->n_kv_heads * hd;
@@ -146,8 +139,7 @@ static void ref_layer(const decoder_shape *shape, const decoder_weights *w, doub
 /* ---- tests -------------------------------------------------------------------------------- */
 
 /* Weights large enough that softmax and silu leave their linear range. */
-static void test_layers_match_the_reference(void **unused)
-{
+static void test_layers_match_the_reference(void **unused) {
     (void)unused;
     for (size_t c = 0; c < N_ITEMS(cases); c++) {
         const prefill_case *const one = &cases[c];
@@ -195,8 +187,7 @@ static void test_layers_match_the_reference(void **unused)
 }
 
 /* A token sees nothing that comes after it. */
-static void test_attention_is_causal(void **unused)
-{
+static void test_attention_is_causal(void **unused) {
     (void)unused;
     enum { S = 40, HIDDEN = 16, MLP = 12, CHANGED = 23 };
     const decoder_shape shape = {HIDDEN, 2, 1, MLP, 10000.0, 1e-5};
@@ -220,8 +211,7 @@ static void test_attention_is_causal(void **unused)
     free(memory);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layers_match_the_reference),
         cmocka_unit_test(test_attention_is_causal),
