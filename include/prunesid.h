@@ -598,6 +598,18 @@ typedef struct prunesid_complex_double_ {
 #include <lapacke.h>
 #endif
 
+/* Kernels for what the processor turns out to have: 0 BLAS and SSE2 or what there is, 1 AVX2 and FMA,
+ * 2 AVX-512. A smaller PRUNESID_SIMD is a ceiling. */
+#if defined(__GNUC__) && defined(__x86_64__)
+#ifndef PRUNESID_SIMD
+#define PRUNESID_SIMD 2
+#endif
+#include <immintrin.h>
+#else
+#undef PRUNESID_SIMD
+#define PRUNESID_SIMD 0
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -615,13 +627,49 @@ extern "C" {
     } while (0)
 
 #define PRUNESID_LANES_ 16 /* floats a kernel works on at once: a constant trip count vectorises */
+#define PRUNESID_ROWS_ 32  /* rows of A that stay in the second cache while columns share them */
 #define PRUNESID_PANEL_ 64 /* rows or columns of A that the float64 code holds at once */
 #define PRUNESID_AFFORDABLE_ 1024          /* min(T, d) up to which EXACT may settle a near tie */
+#define PRUNESID_FAR_ 9.0                  /* no cosine comes near it */
 #define PRUNESID_FIRST_ 1e300              /* ranks a protected token above every float32 score */
 #define PRUNESID_EXACT_ 9007199254740992.0 /* 2^53: whole numbers below are exact in a double */
 #define PRUNESID_INT_MAX_ ((size_t)2147483647) /* of a 32-bit BLAS or LAPACK integer */
 
-/* ---- >>kernels: what runs between the BLAS calls ------------------------------------------ */
+/* ---- >>kernels ---------------------------------------------------------------------------- */
+
+PRUNESID_PRIVATE_ int prunesid_simd_(void) {
+#if PRUNESID_SIMD > 1
+    if (__builtin_cpu_supports("avx512f")) return 2;
+#endif
+#if PRUNESID_SIMD > 0
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 1;
+#endif
+    return 0;
+}
+
+/* Defines name from name_body, a loop that the compiler vectorises for each target by itself. */
+#if PRUNESID_SIMD > 0
+#define PRUNESID_INLINE_ static inline __attribute__((always_inline))
+#define PRUNESID_TARGETS_(result, name, arguments, ...)                                            \
+    __attribute__((target("avx512f,fma"))) PRUNESID_PRIVATE_ result name##512_(__VA_ARGS__) {      \
+        return name##body_ arguments;                                                              \
+    }                                                                                              \
+    __attribute__((target("avx2,fma"))) PRUNESID_PRIVATE_ result name##256_(__VA_ARGS__) {         \
+        return name##body_ arguments;                                                              \
+    }                                                                                              \
+    PRUNESID_PRIVATE_ result name(int simd, __VA_ARGS__) {                                         \
+        return simd > 1   ? name##512_ arguments                                                   \
+               : simd > 0 ? name##256_ arguments                                                   \
+                          : name##body_ arguments;                                                 \
+    }
+#else
+#define PRUNESID_INLINE_ static inline
+#define PRUNESID_TARGETS_(result, name, arguments, ...)                                            \
+    PRUNESID_PRIVATE_ result name(int simd, __VA_ARGS__) {                                         \
+        (void)simd;                                                                                \
+        return name##body_ arguments;                                                              \
+    }
+#endif
 
 /* Exponent bits all set: infinite or not a number. */
 PRUNESID_PRIVATE_ int prunesid_not_finite_(float x) {
@@ -648,7 +696,7 @@ PRUNESID_PRIVATE_ int prunesid_all_finite64_(const double *x, size_t n) {
 
 /* Exact for every binary16; the subnormal ones go through an integer, so that a processor that
  * flushes binary32 subnormals cannot lose them. */
-PRUNESID_PRIVATE_ float prunesid_from_f16_(uint16_t half) {
+PRUNESID_INLINE_ float prunesid_from_f16_(uint16_t half) {
     const uint32_t sign = ((uint32_t)half & 0x8000u) << 16;
     const uint32_t rest = (uint32_t)half & 0x7fffu;
     float x = (float)rest * 5.9604644775390625e-8f; /* 2^-24 */
@@ -660,30 +708,45 @@ PRUNESID_PRIVATE_ float prunesid_from_f16_(uint16_t half) {
     return x;
 }
 
-PRUNESID_PRIVATE_ float prunesid_from_bf16_(uint16_t upper) {
+PRUNESID_INLINE_ float prunesid_from_bf16_(uint16_t upper) {
     const uint32_t bits = (uint32_t)upper << 16;
     float x;
     memcpy(&x, &bits, sizeof x);
     return x;
 }
 
+/* buffer [n] = n halves from the bytes at from: the caller's type may be one of its own. */
+PRUNESID_INLINE_ const float *prunesid_widen_body_(
+    prunesid_dtype dtype, const unsigned char *from, size_t n, float *buffer) {
+    uint16_t half[PRUNESID_LANES_];
+    float lane[PRUNESID_LANES_];
+    memset(half, 0, sizeof half);
+    for (size_t j = 0; j < n; j += PRUNESID_LANES_) {
+        const size_t left = n - j < PRUNESID_LANES_ ? n - j : PRUNESID_LANES_;
+        memcpy(half, from + j * sizeof *half, left * sizeof *half);
+        if (dtype == PRUNESID_F16)
+            for (size_t l = 0; l < PRUNESID_LANES_; l++) lane[l] = prunesid_from_f16_(half[l]);
+        else
+            for (size_t l = 0; l < PRUNESID_LANES_; l++) lane[l] = prunesid_from_bf16_(half[l]);
+        memcpy(buffer + j, lane, left * sizeof *lane);
+    }
+    return buffer;
+}
+PRUNESID_TARGETS_(const float *, prunesid_widen_, (dtype, from, n, buffer), prunesid_dtype dtype,
+    const unsigned char *from, size_t n, float *buffer)
+
 /* Elements [j, j + n) of row i as float32: in place for F32, else converted into buffer [n]. */
 PRUNESID_PRIVATE_ const float *prunesid_row_(
     const prunesid_tokens *x, size_t i, size_t j, size_t n, float *buffer) {
     const size_t at = i * x->ld + j;
     if (x->dtype == PRUNESID_F32) return (const float *)x->data + at;
-    const unsigned char *row = (const unsigned char *)x->data + at * sizeof(uint16_t);
-    for (size_t k = 0; k < n; k++) {
-        uint16_t half; /* the caller's type may be one of its own */
-        memcpy(&half, row + k * sizeof half, sizeof half);
-        buffer[k] = x->dtype == PRUNESID_F16 ? prunesid_from_f16_(half) : prunesid_from_bf16_(half);
-    }
-    return buffer;
+    const unsigned char *from = (const unsigned char *)x->data + at * sizeof(uint16_t);
+    return prunesid_widen_(prunesid_simd_(), x->dtype, from, n, buffer);
 }
 
 /* 1 / (1 + e^-x) within 2^-23 (absolute). 2^t = 2^n 2^f by a minimax polynomial. Clamping and rounding
  * by way of integers survive -ffast-math, and vectorise with SSE2 under plain -O2. */
-PRUNESID_PRIVATE_ float prunesid_sigmoid_(float x) {
+PRUNESID_INLINE_ float prunesid_sigmoid_(float x) {
     float t = x * -1.44269504f, scale;
     uint32_t bits;
     memcpy(&bits, &t, sizeof bits);
@@ -705,16 +768,21 @@ PRUNESID_PRIVATE_ float prunesid_sigmoid_(float x) {
     return 1.0f / (1.0f + p * scale);
 }
 
-/* a[j] = sigmoid(x[j]). */
-PRUNESID_PRIVATE_ void prunesid_sigmoid_row_(const float *x, size_t n, float *a) {
+/* a[j] = sigmoid(x[j]); returns their sum. */
+PRUNESID_INLINE_ double prunesid_sigmoids_body_(const float *x, size_t n, float *a) {
+    double sum[PRUNESID_LANES_] = {0};
+    float lane[PRUNESID_LANES_]; /* a and x could overlap for all that the compiler knows */
     size_t j = 0;
     for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_) {
-        float lane[PRUNESID_LANES_]; /* a and x could overlap for all that the compiler knows */
         for (size_t l = 0; l < PRUNESID_LANES_; l++) lane[l] = prunesid_sigmoid_(x[j + l]);
+        for (size_t l = 0; l < PRUNESID_LANES_; l++) sum[l] += (double)lane[l];
         memcpy(a + j, lane, sizeof lane);
     }
-    for (; j < n; j++) a[j] = prunesid_sigmoid_(x[j]);
+    for (; j < n; j++) sum[0] += (double)(a[j] = prunesid_sigmoid_(x[j]));
+    for (size_t l = 1; l < PRUNESID_LANES_; l++) sum[0] += sum[l];
+    return sum[0];
 }
+PRUNESID_TARGETS_(double, prunesid_sigmoids_, (x, n, a), const float *x, size_t n, float *a)
 
 /* The same in float64, for EXACT; the clamp keeps exp from touching errno. */
 PRUNESID_PRIVATE_ double prunesid_sigmoid64_(double x) {
@@ -723,19 +791,8 @@ PRUNESID_PRIVATE_ double prunesid_sigmoid64_(double x) {
     return 1.0 / (1.0 + exp(-x));
 }
 
-PRUNESID_PRIVATE_ double prunesid_sum_(const float *x, size_t n) {
-    double lane[PRUNESID_LANES_] = {0};
-    double sum = 0.0;
-    size_t j = 0;
-    for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_)
-        for (size_t l = 0; l < PRUNESID_LANES_; l++) lane[l] += (double)x[j + l];
-    for (; j < n; j++) sum += (double)x[j];
-    for (size_t l = 0; l < PRUNESID_LANES_; l++) sum += lane[l];
-    return sum;
-}
-
 /* x . y in float64: neither 1e30 nor 1e-38 squared leaves its range. */
-PRUNESID_PRIVATE_ double prunesid_dot64_(const float *x, const float *y, size_t n) {
+PRUNESID_INLINE_ double prunesid_dot64_(const float *x, const float *y, size_t n) {
     double lane[PRUNESID_LANES_] = {0};
     double sum = 0.0;
     size_t j = 0;
@@ -746,17 +803,32 @@ PRUNESID_PRIVATE_ double prunesid_dot64_(const float *x, const float *y, size_t 
     return sum;
 }
 
-/* x . y in float32, for unit vectors: within (n + 8) 2^-24. */
-PRUNESID_PRIVATE_ float prunesid_dot_(const float *x, const float *y, size_t n) {
-    float lane[PRUNESID_LANES_] = {0};
+/* 1 / |x|, 0 for a zero row, -1 for one that is not finite; adds x / |x| to sum [n]. No square of a
+ * finite float32 leaves the range of float64, so their sum is finite exactly if every element is. */
+PRUNESID_INLINE_ double prunesid_unit_body_(const float *x, size_t n, double *sum) {
+    const double square = prunesid_dot64_(x, x, n);
+    const double inverse = square > 0.0 ? 1.0 / sqrt(square) : 0.0;
+    size_t j = 0;
+    if (!prunesid_all_finite64_(&square, 1)) return -1.0;
+    for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_)
+        for (size_t l = 0; l < PRUNESID_LANES_; l++) sum[j + l] += (double)x[j + l] * inverse;
+    for (; j < n; j++) sum[j] += (double)x[j] * inverse;
+    return inverse;
+}
+PRUNESID_TARGETS_(double, prunesid_unit_, (x, n, sum), const float *x, size_t n, double *sum)
+
+/* x . y in float32: within (n + 8) 2^-24 |x| |y|. */
+PRUNESID_INLINE_ float prunesid_dot_body_(const float *x, const float *y, size_t n) {
+    float lane[2 * PRUNESID_LANES_] = {0};
     float sum = 0.0f;
     size_t j = 0;
-    for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_)
-        for (size_t l = 0; l < PRUNESID_LANES_; l++) lane[l] += x[j + l] * y[j + l];
+    for (; j + 2 * PRUNESID_LANES_ <= n; j += 2 * PRUNESID_LANES_)
+        for (size_t l = 0; l < 2 * PRUNESID_LANES_; l++) lane[l] += x[j + l] * y[j + l];
     for (; j < n; j++) sum += x[j] * y[j];
-    for (size_t l = 0; l < PRUNESID_LANES_; l++) sum += lane[l];
+    for (size_t l = 0; l < 2 * PRUNESID_LANES_; l++) sum += lane[l];
     return sum;
 }
+PRUNESID_TARGETS_(float, prunesid_dot_, (x, y, n), const float *x, const float *y, size_t n)
 
 /* C = alpha op(A) op(B) + beta C, row-major, op(A) m x k, op(B) k x n. OpenBLAS calls its threads
  * when m n k exceeds 2^18; below that a product costs the same (measured: within 5 % for these
@@ -780,6 +852,116 @@ PRUNESID_PRIVATE_ float prunesid_dot_(const float *x, const float *y, size_t n) 
 PRUNESID_GEMM_(prunesid_sgemm_, float, cblas_sgemm)
 PRUNESID_GEMM_(prunesid_dgemm_, double, cblas_dgemm)
 #undef PRUNESID_GEMM_
+
+/* The same for few rows, in AVX: out [m, n] = X [m, k] Y^T (dots, Y [n, k], k a multiple of 16) or
+ * beta out + X Y (sums, Y [k, n], n a multiple of 16). BLAS packs Y, here A, for every such product,
+ * which takes longer than the product. Intrinsics, since compilers do not fuse a * b + c under
+ * -std=c99: half the speed. Rows beyond the last are the last again, computed and not stored. */
+#if PRUNESID_SIMD > 0
+#define PRUNESID_EACH_(i, n) _Pragma("GCC unroll 8") for (size_t i = 0; i < (n); i++)
+#define PRUNESID_SKINNY_(suffix, isa, real, mm, lanes, mr, halve)                                  \
+    __attribute__((target(isa)))                                                                   \
+    PRUNESID_PRIVATE_ void prunesid_dots_##suffix##_(size_t m, size_t n, size_t k, const float *x, \
+        size_t ldx, const float *y, size_t ldy, float *out, size_t ldo) {                          \
+        for (size_t j = 0; j < n; j += 3)                                                          \
+            for (size_t i = 0; i < m; i += mr) {                                                   \
+                const float *xs[mr], *ys[3];                                                       \
+                real sum[3][mr], v[3];                                                             \
+                PRUNESID_EACH_(c, mr) xs[c] = x + (i + c < m ? i + c : m - 1) * ldx;               \
+                PRUNESID_EACH_(r, 3) ys[r] = y + (j + r < n ? j + r : n - 1) * ldy;                \
+                PRUNESID_EACH_(r, 3) PRUNESID_EACH_(c, mr) sum[r][c] = mm##_setzero_ps();          \
+                for (size_t p = 0; p < k; p += lanes) {                                            \
+                    PRUNESID_EACH_(r, 3) v[r] = mm##_loadu_ps(ys[r] + p);                          \
+                    PRUNESID_EACH_(c, mr) {                                                        \
+                        const real u = mm##_loadu_ps(xs[c] + p);                                   \
+                        PRUNESID_EACH_(r, 3) sum[r][c] = mm##_fmadd_ps(u, v[r], sum[r][c]);        \
+                    }                                                                              \
+                }                                                                                  \
+                PRUNESID_EACH_(r, 3) PRUNESID_EACH_(q, mr / 4) {                                   \
+                    const real *four = sum[r] + 4 * q;                                             \
+                    const __m256 s =                                                               \
+                        _mm256_hadd_ps(_mm256_hadd_ps(halve(four[0]), halve(four[1])),             \
+                            _mm256_hadd_ps(halve(four[2]), halve(four[3])));                       \
+                    float sums[8];                                                                 \
+                    _mm256_storeu_ps(sums, s);                                                     \
+                    for (size_t c = 0; c < 4 && i + 4 * q + c < m && j + r < n; c++)               \
+                        out[(i + 4 * q + c) * ldo + j + r] = sums[c] + sums[c + 4];                \
+                }                                                                                  \
+            }                                                                                      \
+    }                                                                                              \
+    __attribute__((target(isa)))                                                                   \
+    PRUNESID_PRIVATE_ void prunesid_sums_##suffix##_(size_t m, size_t n, size_t k, const float *x, \
+        size_t ldx, const float *y, size_t ldy, float beta, float *out, size_t ldo) {              \
+        for (size_t p = 0; p < k; p += PRUNESID_ROWS_)                                             \
+            for (size_t i = 0; i < m; i += mr)                                                     \
+                for (size_t j = 0; j < n; j += 3 * lanes) {                                        \
+                    const size_t end = k - p < PRUNESID_ROWS_ ? k : p + PRUNESID_ROWS_;            \
+                    const float *xs[mr];                                                           \
+                    float *to[mr];                                                                 \
+                    size_t at[3];                                                                  \
+                    real sum[mr][3], v[3];                                                         \
+                    PRUNESID_EACH_(r, 3) at[r] = j + r * lanes < n ? j + r * lanes : n - lanes;    \
+                    PRUNESID_EACH_(c, mr) xs[c] = x + (i + c < m ? i + c : m - 1) * ldx;           \
+                    PRUNESID_EACH_(c, mr) to[c] = out + (i + c < m ? i + c : m - 1) * ldo;         \
+                    PRUNESID_EACH_(c, mr)                                                          \
+                    PRUNESID_EACH_(r, 3)                                                           \
+                    sum[c][r] =                                                                    \
+                        p > 0 || beta > 0.0f ? mm##_loadu_ps(to[c] + at[r]) : mm##_setzero_ps();   \
+                    for (size_t q = p; q < end; q++) {                                             \
+                        PRUNESID_EACH_(r, 3) v[r] = mm##_loadu_ps(y + q * ldy + at[r]);            \
+                        PRUNESID_EACH_(c, mr) {                                                    \
+                            const real u = mm##_set1_ps(xs[c][q]);                                 \
+                            PRUNESID_EACH_(r, 3) sum[c][r] = mm##_fmadd_ps(u, v[r], sum[c][r]);    \
+                        }                                                                          \
+                    }                                                                              \
+                    PRUNESID_EACH_(c, mr)                                                          \
+                    PRUNESID_EACH_(r, 3)                                                           \
+                    if (i + c < m && j + r * lanes < n) mm##_storeu_ps(to[c] + at[r], sum[c][r]);  \
+                }                                                                                  \
+    }
+#define PRUNESID_HALVE_(v)                                                                         \
+    _mm256_add_ps(_mm512_castps512_ps256(v),                                                       \
+        _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1)))
+#define PRUNESID_WHOLE_(v) v
+PRUNESID_SKINNY_(512, "avx512f,fma", __m512, _mm512, 16, 8, PRUNESID_HALVE_)
+PRUNESID_SKINNY_(256, "avx2,fma", __m256, _mm256, 8, 4, PRUNESID_WHOLE_)
+#undef PRUNESID_WHOLE_
+#undef PRUNESID_HALVE_
+#undef PRUNESID_SKINNY_
+#undef PRUNESID_EACH_
+#endif
+
+PRUNESID_PRIVATE_ void prunesid_dots_(int simd, size_t m, size_t n, size_t k, const float *x,
+    size_t ldx, const float *y, size_t ldy, float *out, size_t ldo) {
+#if PRUNESID_SIMD > 0
+    if (simd > 1) {
+        prunesid_dots_512_(m, n, k, x, ldx, y, ldy, out, ldo);
+        return;
+    }
+    if (simd > 0) {
+        prunesid_dots_256_(m, n, k, x, ldx, y, ldy, out, ldo);
+        return;
+    }
+#endif
+    (void)simd;
+    prunesid_sgemm_(CblasNoTrans, CblasTrans, m, n, k, 1.0f, x, ldx, y, ldy, 0.0f, out, ldo);
+}
+
+PRUNESID_PRIVATE_ void prunesid_sums_(int simd, size_t m, size_t n, size_t k, const float *x,
+    size_t ldx, const float *y, size_t ldy, float beta, float *out, size_t ldo) {
+#if PRUNESID_SIMD > 0
+    if (simd > 1) {
+        prunesid_sums_512_(m, n, k, x, ldx, y, ldy, beta, out, ldo);
+        return;
+    }
+    if (simd > 0) {
+        prunesid_sums_256_(m, n, k, x, ldx, y, ldy, beta, out, ldo);
+        return;
+    }
+#endif
+    (void)simd;
+    prunesid_sgemm_(CblasNoTrans, CblasNoTrans, m, n, k, 1.0f, x, ldx, y, ldy, beta, out, ldo);
+}
 
 /* Orders float32 numbers by their size, and by their value: by the bits, since a processor may take
  * subnormal numbers for zero. */
@@ -968,9 +1150,11 @@ PRUNESID_PRIVATE_ void prunesid_take_eigen_(
 typedef struct prunesid_plan_ {
     size_t T, d, K;
     size_t n;                             /* min(T, d) */
-    size_t block;                         /* b: columns that KRYLOV adds in a step; K for SKETCH */
+    size_t Tp, dp;                        /* T and d, up to a multiple of 16 */
+    size_t block;                         /* b: vectors that KRYLOV adds in a step; K for SKETCH */
     size_t most;                          /* the largest basis */
     int direct;                           /* EXACT at once: asked for, or cheaper */
+    int simd;                             /* which kernels */
     double *inverse;                      /* [T] 1 / |x_i|, 0 for a zero row */
     double *sum;                          /* [d] */
     float *row;                           /* [max(d, 64)] */
@@ -988,17 +1172,18 @@ typedef struct prunesid_plan_ {
     double *part;          /* [64, K] */
     double *gram;          /* [n, n] */
     prunesid_eigen_ exact; /* n, K */
-    /* KRYLOV and SKETCH */
-    float *A;              /* [T, d] */
-    float *Q, *W;          /* [T, most] basis, [d, most] A^T Q */
-    float *B, *B2;         /* [T, block], [max(T, d), block] next block */
-    float *C;              /* [most, max(block, K)] */
-    float *H;              /* [most, most] Q^T A A^T Q, upper triangle */
-    double *H2;            /* [most, most] its copy for dsyevr */
-    double *G, *scale, *t; /* [block, block], [block], [block, block] */
-    prunesid_eigen_ ritz;  /* most, max(block, K) */
+    /* KRYLOV and SKETCH; vectors are rows, padded with zeros */
+    float *A;             /* [T, dp] */
+    float *Q;             /* [most, Tp] basis */
+    float *B, *B2;        /* [block, Tp] next vectors */
+    float *W;             /* [block, dp] Q A of the newest */
+    float *C;             /* [block, most] */
+    float *H;             /* [most, most] Q A A^T Q^T, lower triangle */
+    double *H2;           /* [most, most] its copy for dsyevr */
+    double *G, *t;        /* [block, block] */
+    prunesid_eigen_ ritz; /* most, max(block, K) */
     /* NMS */
-    float *unit; /* [T, d] x_i / |x_i| */
+    float *wide; /* [T, d] the tokens, where they are not float32 */
 } prunesid_plan_;
 
 PRUNESID_PRIVATE_ void prunesid_lay_out_(
@@ -1010,10 +1195,15 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
     p->d = d;
     p->K = K;
     p->n = n;
-    /* Small blocks cost fewer flops to convergence, large ones run nearer to BLAS's peak. */
-    p->block = K <= 24 ? 8 : K <= 72 ? 16 : 32;
-    p->most = 2 * K + 10 * p->block < n ? 2 * K + 10 * p->block : n;
-    p->direct = n <= 256 || 2 * (2 * K + 6 * p->block) > n || config->svd == PRUNESID_SVD_EXACT;
+    p->Tp = (T + PRUNESID_LANES_ - 1) / PRUNESID_LANES_ * PRUNESID_LANES_;
+    p->dp = (d + PRUNESID_LANES_ - 1) / PRUNESID_LANES_ * PRUNESID_LANES_;
+    p->simd = prunesid_simd_();
+    /* Small blocks cost fewer flops to convergence, large ones read A fewer times. */
+    p->block = K <= 64 ? 8 : K <= 128 ? 16 : 32;
+    p->most = 2 * K + 12 * p->block < n ? 2 * K + 12 * p->block : n;
+    p->direct = n <= 192 || 2 * K + 10 * p->block > n || config->svd == PRUNESID_SVD_EXACT;
+    /* A workspace need only be aligned to 16 bytes, vectors that straddle cache lines cost double */
+    arena->used = arena->base != NULL ? (size_t)(0 - (uintptr_t)arena->base) % 64 : 48;
     if (config->svd == PRUNESID_SVD_SKETCH) {
         p->block = p->most = K;
         p->direct = 0;
@@ -1033,7 +1223,7 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
     PRUNESID_TAKE_(p->state, uint8_t, T);
 
     const size_t shared = arena->used;
-    PRUNESID_TAKE_(p->unit, float, prunesid_times_(T, d));
+    PRUNESID_TAKE_(p->wide, float, prunesid_times_(T, d));
     if (K > n) /* loadings from elsewhere: no SVD of ours */
         return;
 
@@ -1046,20 +1236,19 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
         prunesid_take_eigen_(arena, n, K, &p->exact);
     }
     if (!p->direct) {
-        const size_t m = p->most, b = p->block, wide = b > K ? b : K;
+        const size_t m = p->most, b = p->block;
         arena->used = shared;
-        PRUNESID_TAKE_(p->A, float, prunesid_times_(T, d));
-        PRUNESID_TAKE_(p->Q, float, prunesid_times_(T, m));
-        PRUNESID_TAKE_(p->W, float, prunesid_times_(d, m));
-        PRUNESID_TAKE_(p->B, float, prunesid_times_(T, b));
-        PRUNESID_TAKE_(p->B2, float, prunesid_times_(larger, b));
-        PRUNESID_TAKE_(p->C, float, prunesid_times_(m, wide));
+        PRUNESID_TAKE_(p->A, float, prunesid_times_(T, p->dp));
+        PRUNESID_TAKE_(p->Q, float, prunesid_times_(p->Tp, m));
+        PRUNESID_TAKE_(p->B, float, prunesid_times_(p->Tp, b));
+        PRUNESID_TAKE_(p->B2, float, prunesid_times_(p->Tp, b));
+        PRUNESID_TAKE_(p->W, float, prunesid_times_(p->dp, b));
+        PRUNESID_TAKE_(p->C, float, prunesid_times_(m, b));
         PRUNESID_TAKE_(p->H, float, prunesid_times_(m, m));
         PRUNESID_TAKE_(p->H2, double, prunesid_times_(m, m));
         PRUNESID_TAKE_(p->G, double, prunesid_times_(b, b));
-        PRUNESID_TAKE_(p->scale, double, b);
         PRUNESID_TAKE_(p->t, double, prunesid_times_(b, b));
-        prunesid_take_eigen_(arena, m, wide, &p->ritz);
+        prunesid_take_eigen_(arena, m, K, &p->ritz);
     }
 }
 
@@ -1074,13 +1263,9 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_redundancy_(
     memset(p->sum, 0, d * sizeof(double));
     for (size_t i = 0; i < T; i++) {
         const float *row = prunesid_row_(x, i, 0, d, p->row);
-        if (!prunesid_all_finite_(row, d)) return PRUNESID_ERROR_TOKENS_NOT_FINITE;
-        const double square = prunesid_dot64_(row, row, d);
-        p->inverse[i] = square > 0.0 ? 1.0 / sqrt(square) : 0.0;
-        if (p->inverse[i] > 0.0) {
-            z += 1.0;
-            for (size_t j = 0; j < d; j++) p->sum[j] += (double)row[j] * p->inverse[i];
-        }
+        p->inverse[i] = prunesid_unit_(p->simd, row, d, p->sum);
+        if (p->inverse[i] < 0.0) return PRUNESID_ERROR_TOKENS_NOT_FINITE;
+        z += p->inverse[i] > 0.0 ? 1.0 : 0.0;
     }
     for (size_t j = 0; j < d; j++) s += p->sum[j] * p->sum[j];
     const double rounding = 2.220446049250313e-16 * (double)T * z; /* T sums into each of p->sum */
@@ -1122,34 +1307,6 @@ PRUNESID_PRIVATE_ int prunesid_eigen_top_(
         memset(eigen->values, 0, missing * sizeof(double));
         memset(eigen->vectors, 0, missing * n * sizeof(double));
     }
-    return 0;
-}
-
-/* From the Gram matrix g [w, w] of the columns of B: t [w, w] such that the first *rank columns of
- * B t are orthonormal. Columns with a squared length up to floor and directions that the others
- * already span fall away. At full rank t is the symmetric g^(-1/2): eigenvectors of a g near the
- * identity are arbitrary in their last bits, this function of them is not. Returns
- * prunesid_eigen_top_'s code. */
-PRUNESID_PRIVATE_ int prunesid_whiten_(const prunesid_eigen_ *eigen, double *g, size_t w,
-    double floor, double *scale, double *t, size_t *rank) {
-    for (size_t i = 0; i < w; i++) scale[i] = g[i * w + i] > floor ? 1.0 / sqrt(g[i * w + i]) : 0.0;
-    for (size_t i = 0; i < w; i++)
-        for (size_t j = i; j < w; j++) g[i * w + j] *= scale[i] * scale[j];
-    const int info = prunesid_eigen_top_(eigen, g, w, w);
-    if (info != 0) return info;
-    size_t r = 0;
-    while (r < w && eigen->values[w - 1 - r] > 1e-5) r++;
-    memset(t, 0, w * w * sizeof(double));
-    for (size_t e = 0; e < r; e++) {
-        const double *vector = eigen->vectors + (w - 1 - e) * w;
-        const double shrink = 1.0 / sqrt(eigen->values[w - 1 - e]);
-        for (size_t i = 0; i < w; i++) {
-            const double part = scale[i] * vector[i] * shrink;
-            if (r < w) t[i * w + e] = part;
-            for (size_t j = 0; j < w && r == w; j++) t[i * w + j] += part * vector[j];
-        }
-    }
-    *rank = r;
     return 0;
 }
 
@@ -1251,67 +1408,121 @@ PRUNESID_PRIVATE_ int prunesid_undecided_(const prunesid_plan_ *p) {
 /* A = sigmoid(X) - mean in float32. */
 PRUNESID_PRIVATE_ void prunesid_matrix_(
     const prunesid_config *config, const prunesid_plan_ *p, const prunesid_tokens *x) {
-    const size_t T = p->T, d = p->d;
+    const size_t T = p->T, d = p->d, ld = p->dp;
     const int by_channel = prunesid_centre_channels_(config);
     memset(p->sum, 0, d * sizeof(double));
     for (size_t i = 0; i < T; i++) {
-        float *a = p->A + i * d;
-        prunesid_sigmoid_row_(prunesid_row_(x, i, 0, d, p->row), d, a);
-        if (by_channel) {
-            for (size_t j = 0; j < d; j++) p->sum[j] += (double)a[j];
-        } else {
-            const float mean = (float)(prunesid_sum_(a, d) / (double)d);
-            for (size_t j = 0; j < d; j++) a[j] -= mean;
-        }
+        float *a = p->A + i * ld;
+        const double sum = prunesid_sigmoids_(p->simd, prunesid_row_(x, i, 0, d, p->row), d, a);
+        const float mean = by_channel ? 0.0f : (float)(sum / (double)d);
+        for (size_t j = 0; j < d && by_channel; j++) p->sum[j] += (double)a[j];
+        for (size_t j = 0; j < d && !by_channel; j++) a[j] -= mean;
+        memset(a + d, 0, (ld - d) * sizeof(float));
     }
     if (!by_channel) return;
     for (size_t j = 0; j < d; j++) p->row[j] = (float)(p->sum[j] / (double)T);
     for (size_t i = 0; i < T; i++)
-        for (size_t j = 0; j < d; j++) p->A[i * d + j] -= p->row[j];
+        for (size_t j = 0; j < d; j++) p->A[i * ld + j] -= p->row[j];
 }
 
-/* out [rows, *rank] = an orthonormal basis of the columns of b [rows, w]. */
-PRUNESID_PRIVATE_ int prunesid_orthonormalise_(const prunesid_plan_ *p, const float *b, size_t ldb,
-    size_t rows, size_t w, double floor, float *out, size_t ldo, size_t *rank) {
-    prunesid_sgemm_(CblasTrans, CblasNoTrans, w, w, rows, 1.0f, b, ldb, b, ldb, 0.0f, p->C, w);
-    for (size_t i = 0; i < w * w; i++) p->G[i] = (double)p->C[i];
-    const int info = prunesid_whiten_(&p->ritz, p->G, w, floor, p->scale, p->t, rank);
-    if (info != 0) return info;
-    for (size_t i = 0; i < w * w; i++) p->C[i] = (float)p->t[i];
-    prunesid_sgemm_(
-        CblasNoTrans, CblasNoTrans, rows, *rank, w, 1.0f, b, ldb, p->C, w, 0.0f, out, ldo);
-    return 0;
+/* out [*rank, Tp] = an orthonormal basis of the rows of b [w, Tp], by pivoted Gauss-Jordan steps on
+ * their Gram matrix (Cholesky QR). Rows with a squared length up to floor, and what the rows before
+ * already span, fall away. */
+PRUNESID_PRIVATE_ void prunesid_orthonormalise_(
+    const prunesid_plan_ *p, const float *b, size_t w, double floor, float *out, size_t *rank) {
+    double *g = p->G, *t = p->t;
+    size_t r = 0;
+    prunesid_dots_(p->simd, w, w, p->Tp, b, p->Tp, b, p->Tp, p->C, w);
+    memset(t, 0, w * w * sizeof(double));
+    for (size_t i = 0; i < w; i++) {
+        const double square = (double)p->C[i * w + i];
+        t[i * w + i] = square > floor ? 1.0 / sqrt(square) : 0.0;
+    }
+    for (size_t i = 0; i < w * w; i++)
+        g[i] = (double)p->C[i] * t[i / w * (w + 1)] * t[i % w * (w + 1)];
+    for (; r < w; r++) {
+        size_t best = r;
+        for (size_t i = r + 1; i < w; i++) best = g[i * w + i] > g[best * w + best] ? i : best;
+        if (g[best * w + best] <= 1e-5) break;
+        for (size_t j = 0; j < w; j++) {
+            const double a = g[best * w + j], c = t[best * w + j];
+            g[best * w + j] = g[r * w + j];
+            t[best * w + j] = t[r * w + j];
+            g[r * w + j] = a;
+            t[r * w + j] = c;
+        }
+        for (size_t i = 0; i < w; i++) {
+            const double a = g[i * w + best];
+            g[i * w + best] = g[i * w + r];
+            g[i * w + r] = a;
+        }
+        const double shrink = 1.0 / sqrt(g[r * w + r]);
+        for (size_t j = 0; j < w; j++) {
+            g[r * w + j] *= shrink;
+            t[r * w + j] *= shrink;
+            p->C[r * w + j] = (float)t[r * w + j];
+        }
+        for (size_t i = r + 1; i < w; i++) {
+            const double factor = g[i * w + r] * shrink;
+            for (size_t j = 0; j < w; j++) {
+                g[i * w + j] -= factor * g[r * w + j];
+                t[i * w + j] -= factor * t[r * w + j];
+            }
+        }
+    }
+    if (r > 0) prunesid_sums_(p->simd, r, p->Tp, w, p->C, w, b, p->Tp, 0.0f, out, p->Tp);
+    *rank = r;
 }
 
-/* b [T, w] -= Q Q^T b over the first m basis vectors. */
+/* b [w, Tp] -= b Q^T Q over the first m basis vectors; p->C [w, m] = -b Q^T. */
 PRUNESID_PRIVATE_ void prunesid_project_(const prunesid_plan_ *p, size_t m, float *b, size_t w) {
-    prunesid_sgemm_(
-        CblasTrans, CblasNoTrans, m, w, p->T, 1.0f, p->Q, p->most, b, p->block, 0.0f, p->C, w);
-    prunesid_sgemm_(
-        CblasNoTrans, CblasNoTrans, p->T, w, m, -1.0f, p->Q, p->most, p->C, w, 1.0f, b, p->block);
+    if (m == 0) return;
+    prunesid_dots_(p->simd, w, m, p->Tp, b, p->Tp, p->Q, p->Tp, p->C, m);
+    for (size_t i = 0; i < w * m; i++) p->C[i] = -p->C[i];
+    prunesid_sums_(p->simd, w, p->Tp, m, p->C, m, p->Q, p->Tp, 1.0f, b, p->Tp);
 }
 
-/* V[:, :k] = Q[:, :m] times the top k Ritz vectors, the other columns 0. */
-PRUNESID_PRIVATE_ void prunesid_ritz_vectors_(const prunesid_plan_ *p, size_t m, size_t k) {
+/* The top k eigenpairs of the lower triangle of p->H [m, m]. */
+PRUNESID_PRIVATE_ int prunesid_ritz_(const prunesid_plan_ *p, size_t m, size_t k) {
     for (size_t i = 0; i < m; i++)
-        for (size_t c = 0; c < k; c++)
-            p->C[i * k + c] = (float)p->ritz.vectors[(k - 1 - c) * m + i];
-    memset(p->V, 0, p->T * p->K * sizeof(float));
-    prunesid_sgemm_(
-        CblasNoTrans, CblasNoTrans, p->T, k, m, 1.0f, p->Q, p->most, p->C, k, 0.0f, p->V, p->K);
+        for (size_t j = 0; j <= i; j++) p->H2[j * m + i] = (double)p->H[i * p->most + j];
+    return prunesid_eigen_top_(&p->ritz, p->H2, m, k);
 }
 
-/* p->B [T, block] = A times a start block that is a function of the seed alone. */
+/* V[:, :k] = the top k Ritz vectors over the first m basis vectors, the other columns 0. */
+PRUNESID_PRIVATE_ void prunesid_ritz_vectors_(const prunesid_plan_ *p, size_t m, size_t k) {
+    memset(p->V, 0, p->T * p->K * sizeof(float));
+    for (size_t at = 0; at < k; at += p->block) {
+        const size_t w = k - at < p->block ? k - at : p->block;
+        for (size_t c = 0; c < w; c++)
+            for (size_t i = 0; i < m; i++)
+                p->C[c * m + i] = (float)p->ritz.vectors[(k - 1 - at - c) * m + i];
+        prunesid_sums_(p->simd, w, p->Tp, m, p->C, m, p->Q, p->Tp, 0.0f, p->B, p->Tp);
+        for (size_t i = 0; i < p->T; i++)
+            for (size_t c = 0; c < w; c++) p->V[i * p->K + at + c] = p->B[c * p->Tp + i];
+    }
+}
+
+/* p->W = q A, then p->B = p->W A^T, w vectors each. */
+PRUNESID_PRIVATE_ void prunesid_channels_(const prunesid_plan_ *p, const float *q, size_t w) {
+    prunesid_sums_(p->simd, w, p->dp, p->T, q, p->Tp, p->A, p->dp, 0.0f, p->W, p->dp);
+}
+
+PRUNESID_PRIVATE_ void prunesid_tokens_(const prunesid_plan_ *p, size_t w) {
+    prunesid_dots_(p->simd, w, p->T, p->dp, p->W, p->dp, p->A, p->dp, p->B, p->Tp);
+}
+
+/* p->B [block, Tp] = a start block, a function of the seed alone, times A^T. */
 PRUNESID_PRIVATE_ void prunesid_start_(const prunesid_config *config, const prunesid_plan_ *p) {
     uint64_t state = config->seed;
-    for (size_t i = 0; i < p->d * p->block; i++) { /* splitmix64, top 24 bits, in [-1, 1) */
+    memset(p->B, 0, p->block * p->Tp * sizeof(float));
+    for (size_t i = 0; i < p->dp * p->block; i++) { /* splitmix64, top 24 bits, in [-1, 1) */
         uint64_t z = (state += 0x9e3779b97f4a7c15u);
         z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
         z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-        p->B2[i] = (float)((int32_t)((z ^ (z >> 31)) >> 40) - 8388608) / 8388608.0f;
+        p->W[i] = (float)((int32_t)((z ^ (z >> 31)) >> 40) - 8388608) / 8388608.0f;
     }
-    prunesid_sgemm_(CblasNoTrans, CblasNoTrans, p->T, p->block, p->d, 1.0f, p->A, p->d, p->B2,
-        p->block, 0.0f, p->B, p->block);
+    prunesid_tokens_(p, p->block);
 }
 
 /* Block Krylov with full reorthogonalisation: Q spans B, A A^T B, (A A^T)^2 B ...; the Ritz vectors
@@ -1324,42 +1535,33 @@ PRUNESID_PRIVATE_ void prunesid_start_(const prunesid_config *config, const prun
  * than K directions, or when float32 cannot resolve the Kth (theta_K < 1e-5 theta_1). */
 PRUNESID_PRIVATE_ int prunesid_krylov_(
     const prunesid_config *config, const prunesid_plan_ *p, prunesid_stats *stats, int *converged) {
-    const size_t T = p->T, d = p->d, K = p->K, b = p->block, most = p->most;
-    size_t m = 0, w = b, r = 0;
+    const size_t K = p->K, b = p->block, most = p->most, ld = p->Tp;
+    size_t m = 0, w = b, r = 0, next = 2 * K + 6 * b;
     double noise = 0.0; /* squared length below which a new direction is rounding */
     *converged = 0;
     prunesid_start_(config, p);
     while (m + b <= most) {
-        int info = prunesid_orthonormalise_(p, p->B, b, T, w, noise, p->B2, b, &r);
-        if (info != 0 || r == 0) return info;
-        w = r;
-        prunesid_project_(p, m, p->B2, w);
-        info = prunesid_orthonormalise_(p, p->B2, b, T, w, 1e-4, p->Q + m, most, &r);
-        if (info != 0 || r == 0) return info;
-        w = r;
-        prunesid_sgemm_(
-            CblasTrans, CblasNoTrans, d, w, T, 1.0f, p->A, d, p->Q + m, most, 0.0f, p->W + m, most);
-        prunesid_sgemm_(CblasTrans, CblasNoTrans, m + w, w, d, 1.0f, p->W, most, p->W + m, most,
-            0.0f, p->H + m, most);
-        m += w;
-        prunesid_sgemm_(
-            CblasNoTrans, CblasNoTrans, T, w, d, 1.0f, p->A, d, p->W + m - w, most, 0.0f, p->B, b);
-        if (stats->svd_iterations++ == 0) {
-            for (size_t j = 0; j < w; j++) {
-                double square = 0.0;
-                for (size_t i = 0; i < T; i++)
-                    square += (double)p->B[i * b + j] * (double)p->B[i * b + j];
-                noise = square * 1e-12 > noise ? square * 1e-12 : noise;
-            }
+        prunesid_orthonormalise_(p, p->B, w, noise, p->B2, &r);
+        if (r == 0) return 0;
+        prunesid_project_(p, m, p->B2, r);
+        prunesid_orthonormalise_(p, p->B2, r, 1e-4, p->Q + m * ld, &w);
+        if (w == 0) return 0;
+        prunesid_channels_(p, p->Q + m * ld, w);
+        prunesid_tokens_(p, w);
+        for (size_t j = 0; j < w && stats->svd_iterations == 0; j++) {
+            const double square = prunesid_dot64_(p->B + j * ld, p->B + j * ld, ld);
+            noise = square * 1e-12 > noise ? square * 1e-12 : noise;
         }
-        prunesid_project_(p, m, p->B, w);
-        if (m < 2 * K + 4 * b) /* too early to pay for an eigenvalue problem */
+        stats->svd_iterations++;
+        prunesid_project_(p, m + w, p->B, w);
+        for (size_t i = 0; i < w; i++)
+            for (size_t j = 0; j < m + w; j++) p->H[(m + i) * most + j] = -p->C[i * (m + w) + j];
+        m += w;
+        if (m < next && m + b <= most) /* too early to pay for an eigenvalue problem */
             continue;
 
-        prunesid_sgemm_(CblasTrans, CblasNoTrans, w, w, T, 1.0f, p->B, b, p->B, b, 0.0f, p->C, w);
-        for (size_t i = 0; i < m; i++)
-            for (size_t j = i; j < m; j++) p->H2[i * m + j] = (double)p->H[i * most + j];
-        info = prunesid_eigen_top_(&p->ritz, p->H2, m, K);
+        prunesid_dots_(p->simd, w, w, ld, p->B, ld, p->B, ld, p->C, w);
+        const int info = prunesid_ritz_(p, m, K);
         if (info != 0) return info;
         const double largest = p->ritz.values[K - 1];
         double excess = 0.0; /* the worst residual over what it may be */
@@ -1382,32 +1584,28 @@ PRUNESID_PRIVATE_ int prunesid_krylov_(
             prunesid_ritz_vectors_(p, m, K);
             return 0;
         }
+        for (next = m; excess > 1.0 && next < most; excess /= 8.0) /* what a step gains */
+            next += b;
     }
     return 0;
 }
 
-/* The released code's randomised SVD: two power iterations on K columns, then Rayleigh-Ritz. */
+/* The released code's randomised SVD: two power iterations on K vectors, then Rayleigh-Ritz. */
 PRUNESID_PRIVATE_ int prunesid_sketch_(
     const prunesid_config *config, const prunesid_plan_ *p, prunesid_stats *stats) {
-    const size_t T = p->T, d = p->d, K = p->K;
     size_t r = 0;
     prunesid_start_(config, p);
-    int info = prunesid_orthonormalise_(p, p->B, K, T, K, 0.0, p->Q, K, &r);
-    for (int i = 0; i < 2 && info == 0 && r > 0; i++) {
-        prunesid_sgemm_(CblasTrans, CblasNoTrans, d, r, T, 1.0f, p->A, d, p->Q, K, 0.0f, p->B2, K);
-        info = prunesid_orthonormalise_(p, p->B2, K, d, r, 0.0, p->W, K, &r);
-        if (info != 0 || r == 0) break;
-        prunesid_sgemm_(CblasNoTrans, CblasNoTrans, T, r, d, 1.0f, p->A, d, p->W, K, 0.0f, p->B, K);
-        info = prunesid_orthonormalise_(p, p->B, K, T, r, 0.0, p->Q, K, &r);
-        stats->svd_iterations++;
+    prunesid_orthonormalise_(p, p->B, p->K, 0.0, p->Q, &r);
+    for (; stats->svd_iterations < 2 && r > 0; stats->svd_iterations++) {
+        prunesid_channels_(p, p->Q, r);
+        prunesid_tokens_(p, r);
+        prunesid_orthonormalise_(p, p->B, r, 0.0, p->Q, &r);
     }
-    if (info != 0) return info;
-    memset(p->V, 0, T * K * sizeof(float));
+    memset(p->V, 0, p->T * p->K * sizeof(float));
     if (r == 0) return 0;
-    prunesid_sgemm_(CblasTrans, CblasNoTrans, d, r, T, 1.0f, p->A, d, p->Q, K, 0.0f, p->W, K);
-    prunesid_sgemm_(CblasTrans, CblasNoTrans, r, r, d, 1.0f, p->W, K, p->W, K, 0.0f, p->H, r);
-    for (size_t i = 0; i < r * r; i++) p->H2[i] = (double)p->H[i];
-    info = prunesid_eigen_top_(&p->ritz, p->H2, r, r);
+    prunesid_channels_(p, p->Q, r);
+    prunesid_dots_(p->simd, r, r, p->dp, p->W, p->dp, p->W, p->dp, p->H, p->most);
+    const int info = prunesid_ritz_(p, r, r);
     if (info == 0) prunesid_ritz_vectors_(p, r, r);
     return info;
 }
@@ -1480,39 +1678,35 @@ PRUNESID_PUBLIC_ double prunesid_threshold(
 
 /* ---- >>nms -------------------------------------------------------------------------------- */
 
-PRUNESID_PRIVATE_ void prunesid_units_(const prunesid_plan_ *p, const prunesid_tokens *x) {
-    for (size_t i = 0; i < p->T; i++) {
-        const float *row = prunesid_row_(x, i, 0, p->d, p->row);
-        float *unit = p->unit + i * p->d;
-        for (size_t j = 0; j < p->d; j++) unit[j] = (float)((double)row[j] * p->inverse[i]);
-    }
+/* p->wide = the tokens as float32, where they are not. */
+PRUNESID_PRIVATE_ void prunesid_widen_all_(const prunesid_plan_ *p, const prunesid_tokens *x) {
+    for (size_t i = 0; i < p->T && x->dtype != PRUNESID_F32; i++)
+        prunesid_row_(x, i, 0, p->d, p->wide + i * p->d);
 }
 
-/* cos(x_i, x_j) <= tau, as float64 decides it. */
-PRUNESID_PRIVATE_ int prunesid_apart_(
+/* cos(x_i, x_j), in float32 where that decides on which side of tau it lies, else in float64. */
+PRUNESID_PRIVATE_ double prunesid_cosine_(
     const prunesid_plan_ *p, const prunesid_tokens *x, size_t i, size_t j, double tau) {
-    const double bound = ((double)p->d + 8.0) * 1.1920928955078125e-7; /* 2^-23 */
-    double cosine = (double)prunesid_dot_(p->unit + i * p->d, p->unit + j * p->d, p->d);
-    if (fabs(cosine - tau) <= bound) {
-        float left[PRUNESID_PANEL_], right[PRUNESID_PANEL_];
-        double dot = 0.0;
-        for (size_t k = 0, n; k < p->d; k += n) {
-            n = p->d - k < PRUNESID_PANEL_ ? p->d - k : PRUNESID_PANEL_;
-            dot += prunesid_dot64_(
-                prunesid_row_(x, i, k, n, left), prunesid_row_(x, j, k, n, right), n);
-        }
-        cosine = dot * p->inverse[i] * p->inverse[j];
+    const int in_place = x->dtype == PRUNESID_F32;
+    const size_t d = p->d, ld = in_place ? x->ld : d;
+    const float *rows = in_place ? (const float *)x->data : p->wide;
+    const double scale = p->inverse[i] * p->inverse[j];
+    const double bound = ((double)d + 8.0) * 1.1920928955078125e-7; /* 2^-23 */
+    if (scale > 1e-30 && scale < 1e24) {                            /* float32 holds the products */
+        const double cosine =
+            (double)prunesid_dot_(p->simd, rows + i * ld, rows + j * ld, d) * scale;
+        if (fabs(cosine - tau) > bound) return cosine;
     }
-    return cosine <= tau;
+    return prunesid_dot64_(rows + i * ld, rows + j * ld, d) * p->inverse[i] * p->inverse[j];
 }
 
-/* Fills order, members and survivors as prunesid_nms documents; p->inverse is ready, and p->unit is
+/* Fills order, members and survivors as prunesid_nms documents; p->inverse is ready, and p->wide is
  * filled here if pairs matter. */
 PRUNESID_PRIVATE_ void prunesid_nms_(const prunesid_config *config, const prunesid_plan_ *p,
     const prunesid_tokens *x, const int32_t *group, const float *scores, double tau, int32_t *order,
     int32_t *members, int32_t *survivors) {
     const size_t T = p->T, K = p->K;
-    if (tau < 1.0) prunesid_units_(p, x);
+    if (tau < 1.0) prunesid_widen_all_(p, x);
     memset(members, 0, K * sizeof(int32_t));
     for (size_t i = 0; i < T; i++) members[group[i]]++;
     /* Tokens by group: survivors[k] is where group k goes on until it gets its own meaning. */
@@ -1541,7 +1735,8 @@ PRUNESID_PRIVATE_ void prunesid_nms_(const prunesid_config *config, const prunes
             int survives = candidate.key > 0.0;
             if (candidate.key < PRUNESID_FIRST_ && tau < 1.0)
                 for (size_t s = 0; s < kept && survives; s++)
-                    survives = prunesid_apart_(p, x, (size_t)candidate.index, (size_t)out[s], tau);
+                    survives =
+                        prunesid_cosine_(p, x, (size_t)candidate.index, (size_t)out[s], tau) <= tau;
             if (survives)
                 out[kept++] = candidate.index;
             else
@@ -1689,15 +1884,14 @@ PRUNESID_PRIVATE_ void prunesid_pick_(
 }
 
 /* The kept token nearest to token i: of its own group first, else of all. */
-PRUNESID_PRIVATE_ int32_t prunesid_representative_(
-    const prunesid_plan_ *p, const int32_t *kept, size_t n_kept, size_t i) {
+PRUNESID_PRIVATE_ int32_t prunesid_representative_(const prunesid_plan_ *p,
+    const prunesid_tokens *x, const int32_t *kept, size_t n_kept, size_t i) {
     int32_t best = -1;
-    float nearest = 0.0f;
+    double nearest = 0.0;
     for (int own = 1; own >= 0 && best < 0; own--)
         for (size_t c = 0; c < n_kept; c++) {
             if (own && p->group[kept[c]] != p->group[i]) continue;
-            const float cosine =
-                prunesid_dot_(p->unit + i * p->d, p->unit + (size_t)kept[c] * p->d, p->d);
+            const double cosine = prunesid_cosine_(p, x, i, (size_t)kept[c], PRUNESID_FAR_);
             if (best < 0 || cosine > nearest) {
                 best = kept[c];
                 nearest = cosine;
@@ -1722,12 +1916,12 @@ PRUNESID_PRIVATE_ void prunesid_write_(const prunesid_plan_ *p, const prunesid_t
     for (size_t i = 0; i < p->T && out->loading != NULL; i++)
         out->loading[i] = pruned ? p->loading[i] : 0.0f;
     if (out->representative == NULL) return;
-    if (pruned && stats->tau >= 1.0) /* else NMS has filled them */
-        prunesid_units_(p, x);
+    if (pruned && stats->tau >= 1.0) /* else NMS has filled it */
+        prunesid_widen_all_(p, x);
     for (size_t i = 0; i < p->T; i++)
         out->representative[i] = p->state[i] == PRUNESID_KEPT
                                      ? (int32_t)i
-                                     : prunesid_representative_(p, out->indices, n, i);
+                                     : prunesid_representative_(p, x, out->indices, n, i);
 }
 
 /* All that a selection checks but the workspace and the tokens' values. */
@@ -2530,7 +2724,9 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
 
 #undef PRUNESID_AFFORDABLE_
 #undef PRUNESID_EXACT_
+#undef PRUNESID_FAR_
 #undef PRUNESID_FIRST_
+#undef PRUNESID_INLINE_
 #undef PRUNESID_INT_MAX_
 #undef PRUNESID_LANES_
 #undef PRUNESID_PANEL_
@@ -2538,6 +2734,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
 #undef PRUNESID_PUBLIC_
 #undef PRUNESID_TAKE_
 #undef PRUNESID_TRY_
+#undef PRUNESID_ROWS_
+#undef PRUNESID_TARGETS_
 
 #ifdef __cplusplus
 }

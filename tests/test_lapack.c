@@ -137,7 +137,7 @@ static void any_call_may_fail(void **unused) {
         p.config.svd = sketch ? PRUNESID_SVD_SKETCH : PRUNESID_SVD_KRYLOV;
         run whole = run_with(&p, NO_FAILURE, 0);
         const int n_whole = n_calls;
-        assert_true(n_whole > 3);
+        assert_true(n_whole > 0);
         for (first_failure = 0; first_failure < n_whole; first_failure++) {
             run r = run_with(&p, INFO_POSITIVE, 1);
             CHECK_STATUS(r.status, sketch ? PRUNESID_ERROR_LAPACK : PRUNESID_OK, "call %d of %d",
