@@ -1130,19 +1130,18 @@ PRUNESID_PRIVATE_ void *prunesid_take_(prunesid_arena_ *arena, size_t n, size_t 
 
 #define PRUNESID_TAKE_(array, type, n) array = (type *)prunesid_take_(arena, n, sizeof(type))
 
-/* Scratch of dsyevr, and its answer: the top k eigenpairs by rising value, vectors as rows. */
+/* Scratch of LAPACK, and its answer: the top k eigenpairs by rising value, vectors as rows. */
 typedef struct prunesid_eigen_ {
-    double *values, *vectors, *work;
-    lapack_int *iwork, *support;
+    double *values, *vectors, *work; /* [n], [k, n], [44, n] */
+    lapack_int *iwork;               /* [4, n] */
 } prunesid_eigen_;
 
 PRUNESID_PRIVATE_ void prunesid_take_eigen_(
     prunesid_arena_ *arena, size_t n, size_t k, prunesid_eigen_ *eigen) {
     PRUNESID_TAKE_(eigen->values, double, n);
     PRUNESID_TAKE_(eigen->vectors, double, prunesid_times_(n, k));
-    PRUNESID_TAKE_(eigen->work, double, prunesid_times_(40, n));
-    PRUNESID_TAKE_(eigen->iwork, lapack_int, prunesid_times_(10, n));
-    PRUNESID_TAKE_(eigen->support, lapack_int, prunesid_times_(2, n));
+    PRUNESID_TAKE_(eigen->work, double, prunesid_times_(44, n));
+    PRUNESID_TAKE_(eigen->iwork, lapack_int, prunesid_times_(4, n));
 }
 
 /* What one run works on. The arrays of EXACT, of KRYLOV and SKETCH, and of NMS are never alive
@@ -1284,30 +1283,40 @@ PRUNESID_PRIVATE_ int prunesid_centre_channels_(const prunesid_config *config) {
     return config->preset == PRUNESID_PAPER;
 }
 
-/* The k largest eigenpairs of g [n, n], whose upper triangle is read and destroyed. Where k cuts
- * through equal values dsyevr may find fewer: single vectors of such a set are not determined, and
- * those that are missing become 0, which every caller takes for noise. 0, or dsyevr's info, or -1000
- * for an answer that is not one. */
+/* The k largest eigenpairs of g [n, n], whose upper triangle is read and destroyed; those below 1e-14
+ * of the largest are noise and become 0. dsyevr takes the same steps, but finds the values by a
+ * bisection that costs three times dsterf's. 0, or what LAPACK said, or -1000 for an answer that is
+ * not one. */
 PRUNESID_PRIVATE_ int prunesid_eigen_top_(
     const prunesid_eigen_ *eigen, double *g, size_t n, size_t k) {
-    lapack_int count = 0;
+    double *values = eigen->values, *diagonal = eigen->work, *beside = diagonal + n;
+    double *tau = beside + n, *copy = tau + n, *work = copy + n;
+    lapack_int *block = eigen->iwork, *end = block + n, *failed = end + n, *iwork = failed + n;
     const lapack_int size = (lapack_int)n; /* row-major upper is column-major lower */
-    const lapack_int info = LAPACKE_dsyevr_work(LAPACK_COL_MAJOR, 'V', 'I', 'L', size, g, size, 0.0,
-        0.0, (lapack_int)(n - k + 1), size, 0.0, &count, eigen->values, eigen->vectors, size,
-        eigen->support, eigen->work, (lapack_int)(40 * n), eigen->iwork, (lapack_int)(10 * n));
+    size_t found = 0;
+    lapack_int info = LAPACKE_dsytrd_work(
+        LAPACK_COL_MAJOR, 'L', size, g, size, diagonal, beside, tau, work, 40 * size);
+    memcpy(values, diagonal, n * sizeof(double));
+    memcpy(copy, beside, (n - 1) * sizeof(double));
+    info = info != 0 ? info : LAPACKE_dsterf_work(size, values, copy);
     if (info != 0) return (int)info;
-    if (count < 0 || count > (lapack_int)k ||
-        !prunesid_all_finite64_(eigen->values, (size_t)count) ||
-        !prunesid_all_finite64_(eigen->vectors, n * (size_t)count))
-        return -1000;
-    const size_t missing = k - (size_t)count;
-    if (missing > 0) {
-        memmove(eigen->values + missing, eigen->values, (size_t)count * sizeof(double));
-        memmove(eigen->vectors + missing * n, eigen->vectors, (size_t)count * n * sizeof(double));
-        memset(eigen->values, 0, missing * sizeof(double));
-        memset(eigen->vectors, 0, missing * n * sizeof(double));
+    if (!prunesid_all_finite64_(values, n)) return -1000;
+    memmove(values, values + n - k, k * sizeof(double));
+    while (found < k && values[k - 1 - found] > 1e-14 * values[k - 1]) found++;
+    double *vectors = eigen->vectors + (k - found) * n;
+    memset(values, 0, (k - found) * sizeof(double));
+    memset(eigen->vectors, 0, (k - found) * n * sizeof(double));
+    for (size_t i = 0; i < n; i++) {
+        block[i] = 1;
+        end[i] = size;
     }
-    return 0;
+    info = LAPACKE_dstein_work(LAPACK_COL_MAJOR, size, diagonal, beside, (lapack_int)found,
+        values + k - found, block, end, vectors, size, work, iwork, failed);
+    info = info != 0 ? info
+                     : LAPACKE_dormtr_work(LAPACK_COL_MAJOR, 'L', 'L', 'N', size, (lapack_int)found,
+                           g, size, tau, vectors, size, work, 40 * size);
+    if (info != 0) return (int)info;
+    return prunesid_all_finite64_(vectors, found * n) ? 0 : -1000;
 }
 
 /* p->mean = the mean of sigmoid(X) of each channel (over tokens) or of each token (over channels). */
