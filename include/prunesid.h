@@ -598,16 +598,16 @@ typedef struct prunesid_complex_double_ {
 #include <lapacke.h>
 #endif
 
-/* Kernels for what the processor turns out to have: 0 BLAS and SSE2 or what there is, 1 AVX2 and FMA,
- * 2 AVX-512. A smaller PRUNESID_SIMD is a ceiling. */
-#if defined(__GNUC__) && defined(__x86_64__)
-#ifndef PRUNESID_SIMD
-#define PRUNESID_SIMD 2
-#endif
-#include <immintrin.h>
-#else
+/* Kernels for what the processor has: 0 what every one has, 1 AVX2 and FMA, 2 AVX-512. Define
+ * PRUNESID_SIMD as a ceiling. */
+#if !defined(__GNUC__) || !defined(__x86_64__)
 #undef PRUNESID_SIMD
 #define PRUNESID_SIMD 0
+#elif !defined(PRUNESID_SIMD)
+#define PRUNESID_SIMD 2
+#endif
+#if PRUNESID_SIMD > 0
+#include <immintrin.h>
 #endif
 
 #ifdef __cplusplus
@@ -627,7 +627,6 @@ extern "C" {
     } while (0)
 
 #define PRUNESID_LANES_ 16 /* floats a kernel works on at once: a constant trip count vectorises */
-#define PRUNESID_ROWS_ 32  /* rows of A that stay in the second cache while columns share them */
 #define PRUNESID_PANEL_ 64 /* rows or columns of A that the float64 code holds at once */
 #define PRUNESID_AFFORDABLE_ 1024          /* min(T, d) up to which EXACT may settle a near tie */
 #define PRUNESID_FAR_ 9.0                  /* no cosine comes near it */
@@ -647,14 +646,16 @@ PRUNESID_PRIVATE_ int prunesid_simd_(void) {
     return 0;
 }
 
-/* Defines name from name_body, a loop that the compiler vectorises for each target by itself. */
+/* name from name_body_, a loop that the compiler vectorises for each target by itself. */
 #if PRUNESID_SIMD > 0
 #define PRUNESID_INLINE_ static inline __attribute__((always_inline))
+#define PRUNESID_TARGET_512_ __attribute__((target("avx512f,fma"))) static inline
+#define PRUNESID_TARGET_256_ __attribute__((target("avx2,fma"))) static inline
 #define PRUNESID_TARGETS_(result, name, arguments, ...)                                            \
-    __attribute__((target("avx512f,fma"))) PRUNESID_PRIVATE_ result name##512_(__VA_ARGS__) {      \
+    PRUNESID_TARGET_512_ result name##512_(__VA_ARGS__) {                                          \
         return name##body_ arguments;                                                              \
     }                                                                                              \
-    __attribute__((target("avx2,fma"))) PRUNESID_PRIVATE_ result name##256_(__VA_ARGS__) {         \
+    PRUNESID_TARGET_256_ result name##256_(__VA_ARGS__) {                                          \
         return name##body_ arguments;                                                              \
     }                                                                                              \
     PRUNESID_PRIVATE_ result name(int simd, __VA_ARGS__) {                                         \
@@ -724,10 +725,9 @@ PRUNESID_INLINE_ const float *prunesid_widen_body_(
     for (size_t j = 0; j < n; j += PRUNESID_LANES_) {
         const size_t left = n - j < PRUNESID_LANES_ ? n - j : PRUNESID_LANES_;
         memcpy(half, from + j * sizeof *half, left * sizeof *half);
-        if (dtype == PRUNESID_F16)
-            for (size_t l = 0; l < PRUNESID_LANES_; l++) lane[l] = prunesid_from_f16_(half[l]);
-        else
-            for (size_t l = 0; l < PRUNESID_LANES_; l++) lane[l] = prunesid_from_bf16_(half[l]);
+        for (size_t l = 0; l < PRUNESID_LANES_; l++)
+            lane[l] =
+                dtype == PRUNESID_F16 ? prunesid_from_f16_(half[l]) : prunesid_from_bf16_(half[l]);
         memcpy(buffer + j, lane, left * sizeof *lane);
     }
     return buffer;
@@ -768,21 +768,39 @@ PRUNESID_INLINE_ float prunesid_sigmoid_(float x) {
     return 1.0f / (1.0f + p * scale);
 }
 
-/* a[j] = sigmoid(x[j]); returns their sum. */
-PRUNESID_INLINE_ double prunesid_sigmoids_body_(const float *x, size_t n, float *a) {
-    double sum[PRUNESID_LANES_] = {0};
-    float lane[PRUNESID_LANES_]; /* a and x could overlap for all that the compiler knows */
+/* a[j] = sigmoid(x[j]), added to sum [n]; or, if that is NULL, returns their sum. */
+PRUNESID_INLINE_ double prunesid_sigmoids_body_(const float *x, size_t n, double *sum, float *a) {
+    double own[PRUNESID_LANES_] = {0};
     size_t j = 0;
     for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_) {
+        double *to = sum != NULL ? sum + j : own;
+        float lane[PRUNESID_LANES_]; /* a and x could overlap for all that the compiler knows */
         for (size_t l = 0; l < PRUNESID_LANES_; l++) lane[l] = prunesid_sigmoid_(x[j + l]);
-        for (size_t l = 0; l < PRUNESID_LANES_; l++) sum[l] += (double)lane[l];
+        for (size_t l = 0; l < PRUNESID_LANES_; l++) to[l] += (double)lane[l];
         memcpy(a + j, lane, sizeof lane);
     }
-    for (; j < n; j++) sum[0] += (double)(a[j] = prunesid_sigmoid_(x[j]));
-    for (size_t l = 1; l < PRUNESID_LANES_; l++) sum[0] += sum[l];
-    return sum[0];
+    for (; j < n; j++) {
+        a[j] = prunesid_sigmoid_(x[j]);
+        *(sum != NULL ? sum + j : own) += (double)a[j];
+    }
+    for (size_t l = 1; l < PRUNESID_LANES_; l++) own[0] += own[l];
+    return own[0];
 }
-PRUNESID_TARGETS_(double, prunesid_sigmoids_, (x, n, a), const float *x, size_t n, float *a)
+PRUNESID_TARGETS_(
+    double, prunesid_sigmoids_, (x, n, sum, a), const float *x, size_t n, double *sum, float *a)
+
+/* a [n] -= b [n], or b [16] over and over; n is a multiple of 16. */
+PRUNESID_INLINE_ float *prunesid_subtract_body_(float *a, const float *b, int over, size_t n) {
+    for (size_t j = 0; j < n; j += PRUNESID_LANES_) {
+        const float *from = over ? b : b + j;
+        float lane[PRUNESID_LANES_];
+        for (size_t l = 0; l < PRUNESID_LANES_; l++) lane[l] = a[j + l] - from[l];
+        memcpy(a + j, lane, sizeof lane);
+    }
+    return a;
+}
+PRUNESID_TARGETS_(
+    float *, prunesid_subtract_, (a, b, over, n), float *a, const float *b, int over, size_t n)
 
 /* The same in float64, for EXACT; the clamp keeps exp from touching errno. */
 PRUNESID_PRIVATE_ double prunesid_sigmoid64_(double x) {
@@ -853,114 +871,102 @@ PRUNESID_GEMM_(prunesid_sgemm_, float, cblas_sgemm)
 PRUNESID_GEMM_(prunesid_dgemm_, double, cblas_dgemm)
 #undef PRUNESID_GEMM_
 
-/* The same for few rows, in AVX: out [m, n] = X [m, k] Y^T (dots, Y [n, k], k a multiple of 16) or
- * beta out + X Y (sums, Y [k, n], n a multiple of 16). BLAS packs Y, here A, for every such product,
- * which takes longer than the product. Intrinsics, since compilers do not fuse a * b + c under
- * -std=c99: half the speed. Rows beyond the last are the last again, computed and not stored. */
+/* Tiles of the products with few vectors: out [<= 8, 3] = X Y^T over k floats, a multiple of 16, and
+ * out [<= 8, 48] (+)= X Y over k rows of Y; half of that for AVX2. Intrinsics, since compilers do not
+ * fuse a * b + c under -std=c99: half the speed. What lies beyond m and n is read from a place that
+ * exists, and not stored. */
 #if PRUNESID_SIMD > 0
 #define PRUNESID_EACH_(i, n) _Pragma("GCC unroll 8") for (size_t i = 0; i < (n); i++)
-#define PRUNESID_SKINNY_(suffix, isa, real, mm, lanes, mr, halve)                                  \
-    __attribute__((target(isa)))                                                                   \
-    PRUNESID_PRIVATE_ void prunesid_dots_##suffix##_(size_t m, size_t n, size_t k, const float *x, \
-        size_t ldx, const float *y, size_t ldy, float *out, size_t ldo) {                          \
-        for (size_t j = 0; j < n; j += 3)                                                          \
-            for (size_t i = 0; i < m; i += mr) {                                                   \
-                const float *xs[mr], *ys[3];                                                       \
-                real sum[3][mr], v[3];                                                             \
-                PRUNESID_EACH_(c, mr) xs[c] = x + (i + c < m ? i + c : m - 1) * ldx;               \
-                PRUNESID_EACH_(r, 3) ys[r] = y + (j + r < n ? j + r : n - 1) * ldy;                \
-                PRUNESID_EACH_(r, 3) PRUNESID_EACH_(c, mr) sum[r][c] = mm##_setzero_ps();          \
-                for (size_t p = 0; p < k; p += lanes) {                                            \
-                    PRUNESID_EACH_(r, 3) v[r] = mm##_loadu_ps(ys[r] + p);                          \
-                    PRUNESID_EACH_(c, mr) {                                                        \
-                        const real u = mm##_loadu_ps(xs[c] + p);                                   \
-                        PRUNESID_EACH_(r, 3) sum[r][c] = mm##_fmadd_ps(u, v[r], sum[r][c]);        \
-                    }                                                                              \
-                }                                                                                  \
-                PRUNESID_EACH_(r, 3) PRUNESID_EACH_(q, mr / 4) {                                   \
-                    const real *four = sum[r] + 4 * q;                                             \
-                    const __m256 s =                                                               \
-                        _mm256_hadd_ps(_mm256_hadd_ps(halve(four[0]), halve(four[1])),             \
-                            _mm256_hadd_ps(halve(four[2]), halve(four[3])));                       \
-                    float sums[8];                                                                 \
-                    _mm256_storeu_ps(sums, s);                                                     \
-                    for (size_t c = 0; c < 4 && i + 4 * q + c < m && j + r < n; c++)               \
-                        out[(i + 4 * q + c) * ldo + j + r] = sums[c] + sums[c + 4];                \
-                }                                                                                  \
-            }                                                                                      \
+#define PRUNESID_ROW_(a, ld, i, n) ((a) + ((i) < (n) ? (i) : 0) * (ld))
+#define PRUNESID_TILES_(suffix, real, mm, lanes, mr, halve)                                        \
+    PRUNESID_TARGET_##suffix void prunesid_dots_##suffix(size_t m, size_t n, size_t k,             \
+        const float *x, size_t ldx, const float *y, size_t ldy, float *out, size_t ldo) {          \
+        const float *xs[mr], *ys[3];                                                               \
+        real sum[3][mr], v[3];                                                                     \
+        PRUNESID_EACH_(c, mr) xs[c] = PRUNESID_ROW_(x, ldx, c, m);                                 \
+        PRUNESID_EACH_(r, 3) ys[r] = PRUNESID_ROW_(y, ldy, r, n);                                  \
+        PRUNESID_EACH_(r, 3) PRUNESID_EACH_(c, mr) sum[r][c] = mm##_setzero_ps();                  \
+        for (size_t p = 0; p < k; p += lanes) {                                                    \
+            PRUNESID_EACH_(r, 3) v[r] = mm##_loadu_ps(ys[r] + p);                                  \
+            PRUNESID_EACH_(c, mr)                                                                  \
+            PRUNESID_EACH_(r, 3)                                                                   \
+            sum[r][c] = mm##_fmadd_ps(mm##_loadu_ps(xs[c] + p), v[r], sum[r][c]);                  \
+        }                                                                                          \
+        PRUNESID_EACH_(r, 3) PRUNESID_EACH_(q, mr / 4) {                                           \
+            const real *four = sum[r] + 4 * q;                                                     \
+            const __m256 left = _mm256_hadd_ps(halve(four[0]), halve(four[1]));                    \
+            const __m256 right = _mm256_hadd_ps(halve(four[2]), halve(four[3]));                   \
+            float sums[8];                                                                         \
+            _mm256_storeu_ps(sums, _mm256_hadd_ps(left, right));                                   \
+            for (size_t c = 0; c < 4 && 4 * q + c < m && r < n; c++)                               \
+                out[(4 * q + c) * ldo + r] = sums[c] + sums[c + 4];                                \
+        }                                                                                          \
     }                                                                                              \
-    __attribute__((target(isa)))                                                                   \
-    PRUNESID_PRIVATE_ void prunesid_sums_##suffix##_(size_t m, size_t n, size_t k, const float *x, \
-        size_t ldx, const float *y, size_t ldy, float beta, float *out, size_t ldo) {              \
-        for (size_t p = 0; p < k; p += PRUNESID_ROWS_)                                             \
-            for (size_t i = 0; i < m; i += mr)                                                     \
-                for (size_t j = 0; j < n; j += 3 * lanes) {                                        \
-                    const size_t end = k - p < PRUNESID_ROWS_ ? k : p + PRUNESID_ROWS_;            \
-                    const float *xs[mr];                                                           \
-                    float *to[mr];                                                                 \
-                    size_t at[3];                                                                  \
-                    real sum[mr][3], v[3];                                                         \
-                    PRUNESID_EACH_(r, 3) at[r] = j + r * lanes < n ? j + r * lanes : n - lanes;    \
-                    PRUNESID_EACH_(c, mr) xs[c] = x + (i + c < m ? i + c : m - 1) * ldx;           \
-                    PRUNESID_EACH_(c, mr) to[c] = out + (i + c < m ? i + c : m - 1) * ldo;         \
-                    PRUNESID_EACH_(c, mr)                                                          \
-                    PRUNESID_EACH_(r, 3)                                                           \
-                    sum[c][r] =                                                                    \
-                        p > 0 || beta > 0.0f ? mm##_loadu_ps(to[c] + at[r]) : mm##_setzero_ps();   \
-                    for (size_t q = p; q < end; q++) {                                             \
-                        PRUNESID_EACH_(r, 3) v[r] = mm##_loadu_ps(y + q * ldy + at[r]);            \
-                        PRUNESID_EACH_(c, mr) {                                                    \
-                            const real u = mm##_set1_ps(xs[c][q]);                                 \
-                            PRUNESID_EACH_(r, 3) sum[c][r] = mm##_fmadd_ps(u, v[r], sum[c][r]);    \
-                        }                                                                          \
-                    }                                                                              \
-                    PRUNESID_EACH_(c, mr)                                                          \
-                    PRUNESID_EACH_(r, 3)                                                           \
-                    if (i + c < m && j + r * lanes < n) mm##_storeu_ps(to[c] + at[r], sum[c][r]);  \
-                }                                                                                  \
+    PRUNESID_TARGET_##suffix void prunesid_sums_##suffix(size_t m, size_t n, size_t k,             \
+        const float *x, size_t ldx, const float *y, size_t ldy, int add, float *out, size_t ldo) { \
+        const float *xs[mr];                                                                       \
+        size_t at[3];                                                                              \
+        real sum[mr][3], v[3];                                                                     \
+        PRUNESID_EACH_(r, 3) at[r] = r * lanes < n ? r * lanes : 0;                                \
+        PRUNESID_EACH_(c, mr) xs[c] = PRUNESID_ROW_(x, ldx, c, m);                                 \
+        PRUNESID_EACH_(c, mr)                                                                      \
+        PRUNESID_EACH_(r, 3)                                                                       \
+        sum[c][r] =                                                                                \
+            add ? mm##_loadu_ps(PRUNESID_ROW_(out, ldo, c, m) + at[r]) : mm##_setzero_ps();        \
+        for (size_t p = 0; p < k; p++) {                                                           \
+            PRUNESID_EACH_(r, 3) v[r] = mm##_loadu_ps(y + p * ldy + at[r]);                        \
+            PRUNESID_EACH_(c, mr)                                                                  \
+            PRUNESID_EACH_(r, 3)                                                                   \
+            sum[c][r] = mm##_fmadd_ps(mm##_set1_ps(xs[c][p]), v[r], sum[c][r]);                    \
+        }                                                                                          \
+        PRUNESID_EACH_(c, mr)                                                                      \
+        PRUNESID_EACH_(r, 3)                                                                       \
+        if (c < m && r * lanes < n) mm##_storeu_ps(out + c * ldo + at[r], sum[c][r]);              \
     }
 #define PRUNESID_HALVE_(v)                                                                         \
     _mm256_add_ps(_mm512_castps512_ps256(v),                                                       \
-        _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1)))
+        _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(15, _mm512_castps_pd(v), 1)))
 #define PRUNESID_WHOLE_(v) v
-PRUNESID_SKINNY_(512, "avx512f,fma", __m512, _mm512, 16, 8, PRUNESID_HALVE_)
-PRUNESID_SKINNY_(256, "avx2,fma", __m256, _mm256, 8, 4, PRUNESID_WHOLE_)
+PRUNESID_TILES_(512_, __m512, _mm512, 16, 8, PRUNESID_HALVE_)
+PRUNESID_TILES_(256_, __m256, _mm256, 8, 4, PRUNESID_WHOLE_)
 #undef PRUNESID_WHOLE_
 #undef PRUNESID_HALVE_
-#undef PRUNESID_SKINNY_
+#undef PRUNESID_TILES_
+#undef PRUNESID_ROW_
 #undef PRUNESID_EACH_
 #endif
 
+/* out [m, n] = X [m, k] Y^T (Y [n, k], k a multiple of 16), or out + X Y or X Y (Y [k, n], n a
+ * multiple of 16), for few rows m. BLAS would pack Y, here A, each time, which takes longer than the
+ * product. Within (k + 8) 2^-24 |x| |y|. */
 PRUNESID_PRIVATE_ void prunesid_dots_(int simd, size_t m, size_t n, size_t k, const float *x,
     size_t ldx, const float *y, size_t ldy, float *out, size_t ldo) {
 #if PRUNESID_SIMD > 0
-    if (simd > 1) {
-        prunesid_dots_512_(m, n, k, x, ldx, y, ldy, out, ldo);
-        return;
-    }
-    if (simd > 0) {
-        prunesid_dots_256_(m, n, k, x, ldx, y, ldy, out, ldo);
-        return;
-    }
+    const size_t step = simd > 1 ? 8 : 4, rows = 24; /* of Y: stay cached while X passes */
+    for (size_t at = 0; at < n && simd > 0; at += rows)
+        for (size_t i = 0; i < m; i += step)
+            for (size_t j = at; j < n && j < at + rows; j += 3)
+                (simd > 1 ? prunesid_dots_512_ : prunesid_dots_256_)(
+                    m - i, n - j, k, x + i * ldx, ldx, y + j * ldy, ldy, out + i * ldo + j, ldo);
 #endif
-    (void)simd;
-    prunesid_sgemm_(CblasNoTrans, CblasTrans, m, n, k, 1.0f, x, ldx, y, ldy, 0.0f, out, ldo);
+    if (simd == 0)
+        prunesid_sgemm_(CblasNoTrans, CblasTrans, m, n, k, 1.0f, x, ldx, y, ldy, 0.0f, out, ldo);
 }
 
 PRUNESID_PRIVATE_ void prunesid_sums_(int simd, size_t m, size_t n, size_t k, const float *x,
-    size_t ldx, const float *y, size_t ldy, float beta, float *out, size_t ldo) {
+    size_t ldx, const float *y, size_t ldy, int add, float *out, size_t ldo) {
 #if PRUNESID_SIMD > 0
-    if (simd > 1) {
-        prunesid_sums_512_(m, n, k, x, ldx, y, ldy, beta, out, ldo);
-        return;
-    }
-    if (simd > 0) {
-        prunesid_sums_256_(m, n, k, x, ldx, y, ldy, beta, out, ldo);
-        return;
-    }
+    const size_t step = simd > 1 ? 8 : 4, width = 6 * step, rows = 24;
+    for (size_t p = 0; p < k && simd > 0; p += rows)
+        for (size_t i = 0; i < m; i += step)
+            for (size_t j = 0; j < n; j += width)
+                (simd > 1 ? prunesid_sums_512_ : prunesid_sums_256_)(m - i, n - j,
+                    k - p < rows ? k - p : rows, x + i * ldx + p, ldx, y + p * ldy + j, ldy,
+                    add || p > 0, out + i * ldo + j, ldo);
 #endif
-    (void)simd;
-    prunesid_sgemm_(CblasNoTrans, CblasNoTrans, m, n, k, 1.0f, x, ldx, y, ldy, beta, out, ldo);
+    if (simd == 0)
+        prunesid_sgemm_(
+            CblasNoTrans, CblasNoTrans, m, n, k, 1.0f, x, ldx, y, ldy, add ? 1.0f : 0.0f, out, ldo);
 }
 
 /* Orders float32 numbers by their size, and by their value: by the bits, since a processor may take
@@ -1149,14 +1155,14 @@ PRUNESID_PRIVATE_ void prunesid_take_eigen_(
 typedef struct prunesid_plan_ {
     size_t T, d, K;
     size_t n;                             /* min(T, d) */
-    size_t Tp, dp;                        /* T and d, up to a multiple of 16 */
+    size_t Tp, dp;                        /* T and d padded */
     size_t block;                         /* b: vectors that KRYLOV adds in a step; K for SKETCH */
     size_t most;                          /* the largest basis */
     int direct;                           /* EXACT at once: asked for, or cheaper */
     int simd;                             /* which kernels */
     double *inverse;                      /* [T] 1 / |x_i|, 0 for a zero row */
     double *sum;                          /* [d] */
-    float *row;                           /* [max(d, 64)] */
+    float *row;                           /* [max(dp, 64)] */
     float *V;                             /* [T, K] loadings */
     float *loading;                       /* [T] */
     int32_t *group;                       /* [T] */
@@ -1185,6 +1191,12 @@ typedef struct prunesid_plan_ {
     float *wide; /* [T, d] the tokens, where they are not float32 */
 } prunesid_plan_;
 
+/* n up to an odd multiple of 16 floats: rows an even number of cache lines apart (4 KiB for 1024
+ * channels) compete for the same few sets of a cache, at up to twice the time. */
+PRUNESID_PRIVATE_ size_t prunesid_padded_(size_t n) {
+    return ((n + PRUNESID_LANES_ - 1) / PRUNESID_LANES_ | 1) * PRUNESID_LANES_;
+}
+
 PRUNESID_PRIVATE_ void prunesid_lay_out_(
     const prunesid_config *config, prunesid_arena_ *arena, prunesid_plan_ *p) {
     const size_t T = config->n_tokens, d = config->dim, K = config->n_groups;
@@ -1194,8 +1206,8 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
     p->d = d;
     p->K = K;
     p->n = n;
-    p->Tp = (T + PRUNESID_LANES_ - 1) / PRUNESID_LANES_ * PRUNESID_LANES_;
-    p->dp = (d + PRUNESID_LANES_ - 1) / PRUNESID_LANES_ * PRUNESID_LANES_;
+    p->Tp = prunesid_padded_(T);
+    p->dp = prunesid_padded_(d);
     p->simd = prunesid_simd_();
     /* Small blocks cost fewer flops to convergence, large ones read A fewer times. */
     p->block = K <= 64 ? 8 : K <= 128 ? 16 : 32;
@@ -1209,7 +1221,7 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
     }
     PRUNESID_TAKE_(p->inverse, double, T);
     PRUNESID_TAKE_(p->sum, double, d);
-    PRUNESID_TAKE_(p->row, float, d > PRUNESID_PANEL_ ? d : PRUNESID_PANEL_);
+    PRUNESID_TAKE_(p->row, float, p->dp > PRUNESID_PANEL_ ? p->dp : PRUNESID_PANEL_);
     PRUNESID_TAKE_(p->V, float, prunesid_times_(T, K));
     PRUNESID_TAKE_(p->loading, float, T);
     PRUNESID_TAKE_(p->group, int32_t, T);
@@ -1421,17 +1433,16 @@ PRUNESID_PRIVATE_ void prunesid_matrix_(
     const int by_channel = prunesid_centre_channels_(config);
     memset(p->sum, 0, d * sizeof(double));
     for (size_t i = 0; i < T; i++) {
-        float *a = p->A + i * ld;
-        const double sum = prunesid_sigmoids_(p->simd, prunesid_row_(x, i, 0, d, p->row), d, a);
-        const float mean = by_channel ? 0.0f : (float)(sum / (double)d);
-        for (size_t j = 0; j < d && by_channel; j++) p->sum[j] += (double)a[j];
-        for (size_t j = 0; j < d && !by_channel; j++) a[j] -= mean;
+        float *a = p->A + i * ld, mean[PRUNESID_LANES_];
+        const float *row = prunesid_row_(x, i, 0, d, p->row);
+        const double sum = prunesid_sigmoids_(p->simd, row, d, by_channel ? p->sum : NULL, a);
+        for (size_t l = 0; l < PRUNESID_LANES_; l++) mean[l] = (float)(sum / (double)d);
+        if (!by_channel) prunesid_subtract_(p->simd, a, mean, 1, ld);
         memset(a + d, 0, (ld - d) * sizeof(float));
     }
-    if (!by_channel) return;
-    for (size_t j = 0; j < d; j++) p->row[j] = (float)(p->sum[j] / (double)T);
-    for (size_t i = 0; i < T; i++)
-        for (size_t j = 0; j < d; j++) p->A[i * ld + j] -= p->row[j];
+    for (size_t j = 0; j < ld; j++) p->row[j] = j < d ? (float)(p->sum[j] / (double)T) : 0.0f;
+    for (size_t i = 0; i < T && by_channel; i++)
+        prunesid_subtract_(p->simd, p->A + i * ld, p->row, 0, ld);
 }
 
 /* out [*rank, Tp] = an orthonormal basis of the rows of b [w, Tp], by pivoted Gauss-Jordan steps on
@@ -1443,43 +1454,26 @@ PRUNESID_PRIVATE_ void prunesid_orthonormalise_(
     size_t r = 0;
     prunesid_dots_(p->simd, w, w, p->Tp, b, p->Tp, b, p->Tp, p->C, w);
     memset(t, 0, w * w * sizeof(double));
-    for (size_t i = 0; i < w; i++) {
-        const double square = (double)p->C[i * w + i];
-        t[i * w + i] = square > floor ? 1.0 / sqrt(square) : 0.0;
-    }
+    for (size_t i = 0; i < w * w; i += w + 1)
+        t[i] = (double)p->C[i] > floor ? 1.0 / sqrt((double)p->C[i]) : 0.0;
     for (size_t i = 0; i < w * w; i++)
         g[i] = (double)p->C[i] * t[i / w * (w + 1)] * t[i % w * (w + 1)];
     for (; r < w; r++) {
-        size_t best = r;
-        for (size_t i = r + 1; i < w; i++) best = g[i * w + i] > g[best * w + best] ? i : best;
-        if (g[best * w + best] <= 1e-5) break;
-        for (size_t j = 0; j < w; j++) {
-            const double a = g[best * w + j], c = t[best * w + j];
-            g[best * w + j] = g[r * w + j];
-            t[best * w + j] = t[r * w + j];
-            g[r * w + j] = a;
-            t[r * w + j] = c;
-        }
+        size_t best = 0;
+        for (size_t i = 1; i < w; i++) best = g[i * w + i] > g[best * w + best] ? i : best;
+        const double pivot = g[best * w + best], shrink = pivot > 1e-5 ? 1.0 / sqrt(pivot) : 0.0;
+        if (shrink <= 0.0) break;
+        for (size_t j = 0; j < w; j++) p->C[r * w + j] = (float)(t[best * w + j] * shrink);
         for (size_t i = 0; i < w; i++) {
-            const double a = g[i * w + best];
-            g[i * w + best] = g[i * w + r];
-            g[i * w + r] = a;
-        }
-        const double shrink = 1.0 / sqrt(g[r * w + r]);
-        for (size_t j = 0; j < w; j++) {
-            g[r * w + j] *= shrink;
-            t[r * w + j] *= shrink;
-            p->C[r * w + j] = (float)t[r * w + j];
-        }
-        for (size_t i = r + 1; i < w; i++) {
-            const double factor = g[i * w + r] * shrink;
+            const double factor = i != best ? g[i * w + best] / pivot : 0.0;
             for (size_t j = 0; j < w; j++) {
-                g[i * w + j] -= factor * g[r * w + j];
-                t[i * w + j] -= factor * t[r * w + j];
+                g[i * w + j] -= factor * g[best * w + j];
+                t[i * w + j] -= factor * t[best * w + j];
             }
         }
+        g[best * w + best] = 0.0;
     }
-    if (r > 0) prunesid_sums_(p->simd, r, p->Tp, w, p->C, w, b, p->Tp, 0.0f, out, p->Tp);
+    if (r > 0) prunesid_sums_(p->simd, r, p->Tp, w, p->C, w, b, p->Tp, 0, out, p->Tp);
     *rank = r;
 }
 
@@ -1488,7 +1482,7 @@ PRUNESID_PRIVATE_ void prunesid_project_(const prunesid_plan_ *p, size_t m, floa
     if (m == 0) return;
     prunesid_dots_(p->simd, w, m, p->Tp, b, p->Tp, p->Q, p->Tp, p->C, m);
     for (size_t i = 0; i < w * m; i++) p->C[i] = -p->C[i];
-    prunesid_sums_(p->simd, w, p->Tp, m, p->C, m, p->Q, p->Tp, 1.0f, b, p->Tp);
+    prunesid_sums_(p->simd, w, p->Tp, m, p->C, m, p->Q, p->Tp, 1, b, p->Tp);
 }
 
 /* The top k eigenpairs of the lower triangle of p->H [m, m]. */
@@ -1506,18 +1500,15 @@ PRUNESID_PRIVATE_ void prunesid_ritz_vectors_(const prunesid_plan_ *p, size_t m,
         for (size_t c = 0; c < w; c++)
             for (size_t i = 0; i < m; i++)
                 p->C[c * m + i] = (float)p->ritz.vectors[(k - 1 - at - c) * m + i];
-        prunesid_sums_(p->simd, w, p->Tp, m, p->C, m, p->Q, p->Tp, 0.0f, p->B, p->Tp);
+        prunesid_sums_(p->simd, w, p->Tp, m, p->C, m, p->Q, p->Tp, 0, p->B, p->Tp);
         for (size_t i = 0; i < p->T; i++)
             for (size_t c = 0; c < w; c++) p->V[i * p->K + at + c] = p->B[c * p->Tp + i];
     }
 }
 
-/* p->W = q A, then p->B = p->W A^T, w vectors each. */
-PRUNESID_PRIVATE_ void prunesid_channels_(const prunesid_plan_ *p, const float *q, size_t w) {
-    prunesid_sums_(p->simd, w, p->dp, p->T, q, p->Tp, p->A, p->dp, 0.0f, p->W, p->dp);
-}
-
-PRUNESID_PRIVATE_ void prunesid_tokens_(const prunesid_plan_ *p, size_t w) {
+/* p->B = q A A^T by way of p->W = q A, w vectors. */
+PRUNESID_PRIVATE_ void prunesid_power_(const prunesid_plan_ *p, const float *q, size_t w) {
+    prunesid_sums_(p->simd, w, p->dp, p->T, q, p->Tp, p->A, p->dp, 0, p->W, p->dp);
     prunesid_dots_(p->simd, w, p->T, p->dp, p->W, p->dp, p->A, p->dp, p->B, p->Tp);
 }
 
@@ -1531,7 +1522,7 @@ PRUNESID_PRIVATE_ void prunesid_start_(const prunesid_config *config, const prun
         z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
         p->W[i] = (float)((int32_t)((z ^ (z >> 31)) >> 40) - 8388608) / 8388608.0f;
     }
-    prunesid_tokens_(p, p->block);
+    prunesid_dots_(p->simd, p->block, p->T, p->dp, p->W, p->dp, p->A, p->dp, p->B, p->Tp);
 }
 
 /* Block Krylov with full reorthogonalisation: Q spans B, A A^T B, (A A^T)^2 B ...; the Ritz vectors
@@ -1555,8 +1546,7 @@ PRUNESID_PRIVATE_ int prunesid_krylov_(
         prunesid_project_(p, m, p->B2, r);
         prunesid_orthonormalise_(p, p->B2, r, 1e-4, p->Q + m * ld, &w);
         if (w == 0) return 0;
-        prunesid_channels_(p, p->Q + m * ld, w);
-        prunesid_tokens_(p, w);
+        prunesid_power_(p, p->Q + m * ld, w);
         for (size_t j = 0; j < w && stats->svd_iterations == 0; j++) {
             const double square = prunesid_dot64_(p->B + j * ld, p->B + j * ld, ld);
             noise = square * 1e-12 > noise ? square * 1e-12 : noise;
@@ -1606,13 +1596,12 @@ PRUNESID_PRIVATE_ int prunesid_sketch_(
     prunesid_start_(config, p);
     prunesid_orthonormalise_(p, p->B, p->K, 0.0, p->Q, &r);
     for (; stats->svd_iterations < 2 && r > 0; stats->svd_iterations++) {
-        prunesid_channels_(p, p->Q, r);
-        prunesid_tokens_(p, r);
+        prunesid_power_(p, p->Q, r);
         prunesid_orthonormalise_(p, p->B, r, 0.0, p->Q, &r);
     }
     memset(p->V, 0, p->T * p->K * sizeof(float));
     if (r == 0) return 0;
-    prunesid_channels_(p, p->Q, r);
+    prunesid_sums_(p->simd, r, p->dp, p->T, p->Q, p->Tp, p->A, p->dp, 0, p->W, p->dp);
     prunesid_dots_(p->simd, r, r, p->dp, p->W, p->dp, p->W, p->dp, p->H, p->most);
     const int info = prunesid_ritz_(p, r, r);
     if (info == 0) prunesid_ritz_vectors_(p, r, r);
@@ -2745,6 +2734,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
 #undef PRUNESID_TRY_
 #undef PRUNESID_ROWS_
 #undef PRUNESID_TARGETS_
+#undef PRUNESID_TARGET_256_
+#undef PRUNESID_TARGET_512_
 
 #ifdef __cplusplus
 }
