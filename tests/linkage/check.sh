@@ -106,6 +106,9 @@ macros() {
 #include <string.h>
 #include <cblas.h>
 #include <lapacke.h>
+#if defined(__GNUC__) && defined(__x86_64__)
+#include <immintrin.h>
+#endif
 END
     cat >"$dir/public.c" <<'END'
 #include <stddef.h>
