@@ -30,6 +30,8 @@
  *   Define PRUNESID_DECLARATIONS to get prototypes only (no BLAS header is read), and compile one
  *   unit with PRUNESID_IMPLEMENTATION. PRUNESID_API is put in front of every public function
  *   (default: nothing). One unit uses one of the two ways: a mixed include is an #error.
+ *   PRUNESID_SIMD (default 2) is the most that the kernels use of what an x86-64 processor turns out
+ *   to have: 0 SSE2 and BLAS, 1 AVX2 and FMA, 2 AVX-512. Elsewhere it is 0.
  *
  * GUARANTEES
  *   - Exactly min(N - reserved, T) distinct ascending indices, for every T >= 1 and N > reserved.
@@ -599,8 +601,6 @@ typedef struct prunesid_complex_double_ {
 #include <lapacke.h>
 #endif
 
-/* Kernels for what the processor has: 0 what every one has, 1 AVX2 and FMA, 2 AVX-512. Define
- * PRUNESID_SIMD as a ceiling. */
 #if !defined(__GNUC__) || !defined(__x86_64__)
 #undef PRUNESID_SIMD
 #define PRUNESID_SIMD 0
@@ -700,9 +700,8 @@ PRUNESID_INLINE_ float prunesid_from_f16_(uint16_t half) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     const uint32_t normal = 0u - (rest >= 0x0400u), special = 0u - (rest >= 0x7c00u);
-    bits = sign | (bits & ~normal) |
-           (((rest << 13) + 0x38000000u + (special & 0x38000000u)) &
-               normal); /* branches do not vectorise */
+    const uint32_t shifted = (rest << 13) + 0x38000000u + (special & 0x38000000u);
+    bits = sign | (bits & ~normal) | (shifted & normal); /* branches would not vectorise */
     memcpy(&x, &bits, sizeof x);
     return x;
 }
@@ -867,6 +866,7 @@ PRUNESID_GEMM_(prunesid_dgemm_, double, cblas_dgemm)
  * exists, and not stored. */
 #if PRUNESID_SIMD > 0
 #define PRUNESID_EACH_(i, n) _Pragma("GCC unroll 8") for (size_t i = 0; i < (n); i++)
+#define PRUNESID_GRID_(c, mr, r) PRUNESID_EACH_(c, mr) PRUNESID_EACH_(r, 3)
 #define PRUNESID_ROW_(a, ld, i, n) ((a) + ((i) < (n) ? (i) : 0) * (ld))
 #define PRUNESID_TILES_(suffix, real, mm, lanes, mr, halve)                                        \
     PRUNESID_TARGET_##suffix void prunesid_dots_##suffix(size_t m, size_t n, size_t k,             \
@@ -875,11 +875,10 @@ PRUNESID_GEMM_(prunesid_dgemm_, double, cblas_dgemm)
         real sum[3][mr], v[3];                                                                     \
         PRUNESID_EACH_(c, mr) xs[c] = PRUNESID_ROW_(x, ldx, c, m);                                 \
         PRUNESID_EACH_(r, 3) ys[r] = PRUNESID_ROW_(y, ldy, r, n);                                  \
-        PRUNESID_EACH_(r, 3) PRUNESID_EACH_(c, mr) sum[r][c] = mm##_setzero_ps();                  \
+        PRUNESID_GRID_(c, mr, r) sum[r][c] = mm##_setzero_ps();                                    \
         for (size_t p = 0; p < k; p += lanes) {                                                    \
             PRUNESID_EACH_(r, 3) v[r] = mm##_loadu_ps(ys[r] + p);                                  \
-            PRUNESID_EACH_(c, mr)                                                                  \
-            PRUNESID_EACH_(r, 3)                                                                   \
+            PRUNESID_GRID_(c, mr, r)                                                               \
             sum[r][c] = mm##_fmadd_ps(mm##_loadu_ps(xs[c] + p), v[r], sum[r][c]);                  \
         }                                                                                          \
         PRUNESID_EACH_(r, 3) PRUNESID_EACH_(q, mr / 4) {                                           \
@@ -899,18 +898,15 @@ PRUNESID_GEMM_(prunesid_dgemm_, double, cblas_dgemm)
         real sum[mr][3], v[3];                                                                     \
         PRUNESID_EACH_(r, 3) at[r] = r * lanes < n ? r * lanes : 0;                                \
         PRUNESID_EACH_(c, mr) xs[c] = PRUNESID_ROW_(x, ldx, c, m);                                 \
-        PRUNESID_EACH_(c, mr)                                                                      \
-        PRUNESID_EACH_(r, 3)                                                                       \
+        PRUNESID_GRID_(c, mr, r)                                                                   \
         sum[c][r] =                                                                                \
             add ? mm##_loadu_ps(PRUNESID_ROW_(out, ldo, c, m) + at[r]) : mm##_setzero_ps();        \
         for (size_t p = 0; p < k; p++) {                                                           \
             PRUNESID_EACH_(r, 3) v[r] = mm##_loadu_ps(y + p * ldy + at[r]);                        \
-            PRUNESID_EACH_(c, mr)                                                                  \
-            PRUNESID_EACH_(r, 3)                                                                   \
+            PRUNESID_GRID_(c, mr, r)                                                               \
             sum[c][r] = mm##_fmadd_ps(mm##_set1_ps(xs[c][p]), v[r], sum[c][r]);                    \
         }                                                                                          \
-        PRUNESID_EACH_(c, mr)                                                                      \
-        PRUNESID_EACH_(r, 3)                                                                       \
+        PRUNESID_GRID_(c, mr, r)                                                                   \
         if (c < m && r * lanes < n) mm##_storeu_ps(out + c * ldo + at[r], sum[c][r]);              \
     }
 #define PRUNESID_HALF_(v, half)                                                                    \
@@ -924,6 +920,7 @@ PRUNESID_TILES_(256_, __m256, _mm256, 8, 4, PRUNESID_WHOLE_)
 #undef PRUNESID_HALF_
 #undef PRUNESID_TILES_
 #undef PRUNESID_ROW_
+#undef PRUNESID_GRID_
 #undef PRUNESID_EACH_
 #endif
 
