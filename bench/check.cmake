@@ -52,13 +52,13 @@ function(expect_success program)
     set(output "${output}" PARENT_SCOPE)
 endfunction()
 
-function(expect_bench blas_share)
+function(expect_bench svd_share)
     expect_members("" "tokens NUMBER" "dim NUMBER" "keep NUMBER" "source STRING" "preset STRING"
         "svd STRING" "svd_used STRING" "threads NUMBER" "reps NUMBER" "corename STRING"
         "cores_used NUMBER" "median_ms NUMBER" "min_ms NUMBER" "stages_ms OBJECT" "gemm_ms NUMBER"
         "gemm_panel_rows NUMBER" "ratio NUMBER" "workspace_bytes NUMBER" "iterations NUMBER"
-        "groups NUMBER" "peak_gflops NUMBER" "gemm_share NUMBER" "blas_gflop NUMBER"
-        "blas_ms NUMBER" "blas_share ${blas_share}")
+        "groups NUMBER" "peak_gflops NUMBER" "gemm_share NUMBER" "svd_gflop NUMBER"
+        "svd_share ${svd_share}")
     expect_members(stages_ms "sigmoid NUMBER" "svd NUMBER" "redundancy NUMBER" "nms NUMBER"
         "quotas NUMBER")
 endfunction()
