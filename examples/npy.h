@@ -226,8 +226,10 @@ static inline int npy_parse_header_(
 static inline int npy_accept_dtype_(const char *descr, npy_array *out, npy_error_ error) {
     if (strcmp(descr, "<f2") != 0 && strcmp(descr, "<f4") != 0 && strcmp(descr, "<i4") != 0 &&
         strcmp(descr, "<i8") != 0) {
-        return npy_fail_(
-            error, "dtype '%s' is not supported: save little-endian float16 or float32", descr);
+        return npy_fail_(error,
+            "dtype '%s' is not supported: save little-endian float16 or float32 (positions: int32 "
+            "or int64)",
+            descr);
     }
     out->kind = descr[1];
     out->item_bytes = (size_t)(descr[2] - '0');
