@@ -1312,9 +1312,16 @@ PRUNESID_PRIVATE_ int prunesid_eigen_top_(
     }
     info = LAPACKE_dstein_work(LAPACK_COL_MAJOR, size, diagonal, beside, (lapack_int)found,
         values + k - found, block, end, vectors, size, work, iwork, failed);
-    info = info != 0 ? info
-                     : LAPACKE_dormtr_work(LAPACK_COL_MAJOR, 'L', 'L', 'N', size, (lapack_int)found,
-                           g, size, tau, vectors, size, work, 40 * size);
+    if (info == 0 && prunesid_all_finite64_(vectors, found * n)) {
+        info = LAPACKE_dormtr_work(LAPACK_COL_MAJOR, 'L', 'L', 'N', size, (lapack_int)found, g,
+            size, tau, vectors, size, work, 40 * size);
+    } else { /* inverse iteration can fail in a cluster: QR finds all the vectors, in place of g */
+        info = LAPACKE_dorgtr_work(LAPACK_COL_MAJOR, 'L', size, g, size, tau, work, 40 * size);
+        if (info == 0)
+            info =
+                LAPACKE_dsteqr_work(LAPACK_COL_MAJOR, 'V', size, diagonal, beside, g, size, work);
+        memcpy(vectors, g + (n - found) * n, found * n * sizeof(double));
+    }
     if (info != 0) return (int)info;
     return prunesid_all_finite64_(vectors, found * n) ? 0 : -1000;
 }

@@ -1,5 +1,5 @@
-/* test_lapack.c - a LAPACK that fails: LAPACKE_dsterf_work and LAPACKE_dstein_work of this file stand
- * before the library's.   MIT licence. */
+/* test_lapack.c - a LAPACK that fails: LAPACKE_dsterf_work, LAPACKE_dstein_work and LAPACKE_dsteqr_work
+ * of this file stand before the library's.   MIT licence. */
 #include "support.h"
 
 typedef enum failure {
@@ -7,11 +7,14 @@ typedef enum failure {
     INFO_POSITIVE,
     INFO_NEGATIVE, /* not enough memory, says LAPACKE */
     NAN_VALUES,    /* with info 0 */
-    NAN_VECTORS
+    NAN_VECTORS,
+    DSTEIN_POSITIVE, /* of dstein alone, after which dsteqr is asked */
+    DSTEIN_NAN
 } failure;
 
 static failure mode, now;
 static int first_failure, n_failures, n_calls; /* n_failures calls fail from the first on */
+static int n_rescues;                          /* calls of dsteqr */
 
 lapack_int LAPACKE_dsterf_work(lapack_int n, double *values, double *beside) {
     const int call = n_calls++ - first_failure;
@@ -32,8 +35,20 @@ lapack_int LAPACKE_dstein_work(int layout, lapack_int n, const double *diagonal,
     assert_int_equal(layout, LAPACK_COL_MAJOR); /* row-major would allocate */
     LAPACK_dstein(&n, diagonal, beside, &n_found, values, block, end, vectors, &ld, work, iwork,
         failed, &info);
-    if (now == NAN_VECTORS) {
+    if (now == NAN_VECTORS || now == DSTEIN_NAN) {
         vectors[n_found * ld - 1] = NAN;
+    }
+    return now == INFO_NEGATIVE ? -1010 : now == DSTEIN_POSITIVE ? 1 : info;
+}
+
+lapack_int LAPACKE_dsteqr_work(int layout, char job, lapack_int n, double *diagonal, double *beside,
+    double *vectors, lapack_int ld, double *work) {
+    lapack_int info = 0;
+    n_rescues++;
+    assert_int_equal(layout, LAPACK_COL_MAJOR); /* row-major would allocate */
+    LAPACK_dsteqr(&job, &n, diagonal, beside, vectors, &ld, work, &info);
+    if (now == NAN_VECTORS) {
+        vectors[n * ld - 1] = NAN;
     }
     return now == INFO_NEGATIVE ? -1010 : info;
 }
@@ -56,7 +71,7 @@ static problem problem_new(size_t T, size_t d, prunesid_svd svd) {
 static run run_with(const problem *p, failure how, int how_often) {
     mode = how;
     n_failures = how_often;
-    n_calls = 0;
+    n_calls = n_rescues = 0;
     return run_select(&p->config, &p->tokens, NULL, NULL);
 }
 
@@ -83,6 +98,33 @@ static void a_failure_writes_nothing(void **unused) {
             assert_true(guard_untouched(&r.memory[m], OUTPUT_FILL));
         }
         run_free(&r);
+        free(p.x);
+    }
+}
+
+/* A tridiagonal problem whose eigenvalues cluster can defeat dstein: dsteqr finds the vectors then, and
+ * keeps what dstein's would have kept, whatever the method. */
+static void dstein_may_fail_alone(void **unused) {
+    static const size_t shapes[][2] = {{100, 80}, {80, 100}, {300, 280}, {1, 5}, {40, 2}};
+    (void)unused;
+    for (size_t i = 0; i < N_ITEMS(shapes) * 3; i++) {
+        problem p = problem_new(shapes[i / 3][0], shapes[i / 3][1], (prunesid_svd)(i % 3));
+        p.config.budget = shapes[i / 3][0] < 64 ? shapes[i / 3][0] / 2 + 1 : 64;
+        run want = run_with(&p, NO_FAILURE, 0);
+        assert_int_equal(n_rescues, 0);
+        for (int nan = 0; nan < 2; nan++) {
+            run r = run_with(&p, nan ? DSTEIN_NAN : DSTEIN_POSITIVE, 1000);
+            CHECK_STATUS(r.status, PRUNESID_OK, "case %zu", i);
+            CHECK(run_consistent(&r, &p.config), "case %zu", i);
+            CHECK(n_rescues == n_calls, "case %zu: %d of %d", i, n_rescues, n_calls);
+            assert_int_equal(r.out.stats.svd, want.out.stats.svd);
+            assert_int_equal(r.out.stats.lapack_info, 0);
+            for (size_t j = 0; j < want.out.n_kept; j++) {
+                CHECK(r.out.indices[j] == want.out.indices[j], "case %zu, index %zu", i, j);
+            }
+            run_free(&r);
+        }
+        run_free(&want);
         free(p.x);
     }
 }
@@ -228,6 +270,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_override_is_in_place),
         cmocka_unit_test(a_failure_writes_nothing),
+        cmocka_unit_test(dstein_may_fail_alone),
         cmocka_unit_test(loadings_report_it_too),
         cmocka_unit_test(krylov_falls_back_when_its_own_call_fails),
         cmocka_unit_test(any_call_may_fail),
