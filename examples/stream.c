@@ -82,7 +82,7 @@ int main(int argc, char **argv) {
     const size_t n_frames = argc > 1 ? (size_t)strtoul(argv[1], NULL, 10) : 10000;
     const prunesid_config most = prunesid_config_init(PRUNESID_AUTO, TOKENS, DIM, HIGH);
     if (n_frames == 0) return 2;
-    stream s = {{0.0, 0}, NULL, prunesid_workspace_size_up_to(&most), 0, 0, HIGH, 0};
+    stream s = {{0.0, 0}, NULL, prunesid_workspace_size(&most), 0, 0, HIGH, 0};
     s.workspace = malloc(s.workspace_bytes);
     if (s.workspace == NULL) return 1;
     const int result = run(&s, n_frames);

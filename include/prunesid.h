@@ -355,13 +355,11 @@ PRUNESID_PUBLIC_ size_t prunesid_n_kept(const prunesid_config *config);
 PRUNESID_PUBLIC_ prunesid_config prunesid_config_resolve(
     const prunesid_config *config, int has_scores);
 
-/* Bytes of workspace that prunesid_select and every stage need for this configuration: exact,
- * O(T (d + K)) and growing with T; 0 if the configuration is not valid. The only square is
- * EXACT's Gram matrix on the smaller side, min(T, d)^2 float64. Seed and clock do not matter. */
+/* Bytes of workspace that prunesid_select and every stage need: O(T (d + K)) and, unless SKETCH is
+ * asked for, min(T, d)^2 float64 for EXACT's Gram matrix; 0 if the configuration is not valid. It
+ * grows with T and with the budget, so one for a ceiling does for every budget below. Seed and clock
+ * do not matter. */
 PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config);
-
-/* Bytes that do for config and for every smaller budget: for budgets not known beforehand. */
-PRUNESID_PUBLIC_ size_t prunesid_workspace_size_up_to(const prunesid_config *config);
 
 /* Selects min(N - reserved, T) tokens.
  *   config     as above; protected tokens are kept first, count inside N, and suppress their
@@ -1197,10 +1195,15 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
     p->Tp = prunesid_padded_(T);
     p->dp = prunesid_padded_(d);
     p->simd = prunesid_simd_();
-    /* Small blocks cost fewer flops to convergence, large ones read A fewer times. */
-    p->block = K <= 64 ? 8 : K <= 128 ? 16 : 32;
-    p->most = 2 * K + 12 * p->block < n ? 2 * K + 12 * p->block : n;
-    p->direct = n <= 192 || 2 * (2 * K + 6 * p->block) > n || config->svd == PRUNESID_SVD_EXACT;
+    /* Small blocks cost fewer flops to convergence, large ones read A fewer times. Where K is too
+     * large, the basis of the largest K below is laid out: a smaller budget needs no more room. */
+    size_t k = K < n ? K : n;
+    for (; k > 0; k--) {
+        p->block = k <= 64 ? 8 : k <= 128 ? 16 : 32;
+        p->most = 2 * k + 12 * p->block;
+        if (n <= 192 || 2 * k + p->most <= n) break;
+    }
+    p->direct = n <= 192 || k < K || config->svd == PRUNESID_SVD_EXACT;
     /* A workspace need only be aligned to 16 bytes, vectors that straddle cache lines cost double */
     arena->used = arena->base != NULL ? (size_t)(0 - (uintptr_t)arena->base) % 64 : 48;
     if (config->svd == PRUNESID_SVD_SKETCH) {
@@ -1234,7 +1237,7 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
         PRUNESID_TAKE_(p->gram, double, prunesid_times_(n, n));
         prunesid_take_eigen_(arena, n, K, &p->exact);
     }
-    if (!p->direct) {
+    if (config->svd == PRUNESID_SVD_SKETCH || (config->svd == PRUNESID_SVD_KRYLOV && n > 192)) {
         const size_t m = p->most, b = p->block;
         arena->used = shared;
         PRUNESID_TAKE_(p->A, float, prunesid_times_(T, p->dp));
@@ -1247,7 +1250,7 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
         PRUNESID_TAKE_(p->H2, double, prunesid_times_(m, m));
         PRUNESID_TAKE_(p->G, double, prunesid_times_(b, b));
         PRUNESID_TAKE_(p->t, double, prunesid_times_(b, b));
-        prunesid_take_eigen_(arena, m, K, &p->ritz);
+        prunesid_take_eigen_(arena, m, config->svd == PRUNESID_SVD_SKETCH ? K : k, &p->ritz);
     }
 }
 
@@ -2099,26 +2102,6 @@ PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config) {
     return arena.peak < SIZE_MAX / 4 ? arena.peak : 0;
 }
 
-PRUNESID_PUBLIC_ size_t prunesid_workspace_size_up_to(const prunesid_config *config) {
-    const size_t bytes = prunesid_workspace_size(config);
-    if (bytes == 0) return 0;
-    /* All grows with the budget but for one step: what is EXACT at once needs no Krylov basis. */
-    prunesid_config c = *config;
-    size_t krylov = 0;
-    for (size_t above = config->budget + 1; krylov + 1 < above;) {
-        prunesid_arena_ arena = {NULL, 0, 0};
-        prunesid_plan_ plan;
-        c.budget = krylov + (above - krylov) / 2;
-        const prunesid_config resolved = prunesid_config_resolve(&c, 0);
-        prunesid_lay_out_(&resolved, &arena, &plan);
-        krylov = plan.direct ? krylov : c.budget;
-        above = plan.direct ? c.budget : above;
-    }
-    c.budget = krylov;
-    const size_t other = prunesid_workspace_size(&c); /* 0 if that budget leaves no room */
-    return bytes > other ? bytes : other;
-}
-
 /* ---- >>stages: each alone ----------------------------------------------------------------- */
 
 /* Checks all but the tokens' values and lays out the workspace. */
@@ -2414,8 +2397,7 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_survey_(prunesid_regions_ *g) {
         PRUNESID_TRY_(prunesid_check_config_(&resolved));
         PRUNESID_TRY_(prunesid_check_own_svd_(&resolved));
         if (n_guards > prunesid_n_kept(&c)) return PRUNESID_ERROR_PROTECTED_COUNT;
-        const size_t bytes =
-            g->fixed ? prunesid_workspace_size(&c) : prunesid_workspace_size_up_to(&c);
+        const size_t bytes = prunesid_workspace_size(&c);
         if (bytes == 0) return PRUNESID_ERROR_OVERFLOW;
         g->worker_bytes = bytes > g->worker_bytes ? bytes : g->worker_bytes;
         g->n_kept += prunesid_n_kept(&c);
