@@ -68,6 +68,15 @@
 #error "prunesid.h: this unit already shares a copy; define PRUNESID_DECLARATIONS here as well"
 #endif
 
+#ifndef PRUNESID_API
+#define PRUNESID_API
+#endif
+#ifdef PRUNESID_H_SHARED_
+#define PRUNESID_PUBLIC_ PRUNESID_API
+#else
+#define PRUNESID_PUBLIC_ static inline
+#endif
+
 #ifndef PRUNESID_H
 #define PRUNESID_H
 
@@ -79,15 +88,6 @@
 #define PRUNESID_VERSION_PATCH 0
 
 #define PRUNESID_ALIGNMENT 16 /* of a workspace, in bytes: what malloc gives */
-
-#ifndef PRUNESID_API
-#define PRUNESID_API
-#endif
-#ifdef PRUNESID_H_SHARED_
-#define PRUNESID_PUBLIC_ PRUNESID_API
-#else
-#define PRUNESID_PUBLIC_ static inline
-#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -552,8 +552,6 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
     const int32_t *n_members, const int32_t *n_survivors, void *workspace, size_t workspace_bytes,
     int32_t *quotas);
 
-#undef PRUNESID_PUBLIC_
-
 #ifdef __cplusplus
 }
 #endif
@@ -571,7 +569,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
 #include <omp.h>
 #endif
 
-/* cblas.h and lapacke.h would bring <complex.h> and its macro I; plain complex types keep it out. A
+/* cblas.h and lapacke.h would bring <complex.h> and its macro I; opaque types keep it out. A
  * unit that calls complex BLAS or LAPACK routines itself includes their headers before this one. */
 #ifndef CBLAS_H
 #ifndef FORCE_OPENBLAS_COMPLEX_STRUCT
@@ -582,19 +580,10 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
 #ifndef _LAPACKE_H_
 #ifndef LAPACK_COMPLEX_CUSTOM
 #define LAPACK_COMPLEX_CUSTOM
-#ifdef __cplusplus
-typedef struct prunesid_complex_float_ {
-    float real, imag;
-} prunesid_complex_float_;
-typedef struct prunesid_complex_double_ {
-    double real, imag;
-} prunesid_complex_double_;
-#define lapack_complex_float prunesid_complex_float_
-#define lapack_complex_double prunesid_complex_double_
-#else
-#define lapack_complex_float float _Complex
-#define lapack_complex_double double _Complex
-#endif
+struct prunesid_complex_float_;
+struct prunesid_complex_double_;
+#define lapack_complex_float struct prunesid_complex_float_
+#define lapack_complex_double struct prunesid_complex_double_
 #endif
 #include <lapacke.h>
 #endif
@@ -609,15 +598,6 @@ typedef struct prunesid_complex_double_ {
 #include <immintrin.h>
 #endif
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
-#ifdef PRUNESID_H_SHARED_
-#define PRUNESID_PUBLIC_
-#else
-#define PRUNESID_PUBLIC_ static inline
-#endif
 #define PRUNESID_PRIVATE_ static inline
 #define PRUNESID_TRY_(call)                                                                        \
     do {                                                                                           \
@@ -627,11 +607,8 @@ extern "C" {
 
 #define PRUNESID_LANES_ 16 /* floats a kernel works on at once: a constant trip count vectorises */
 #define PRUNESID_PANEL_ 64 /* rows or columns of A that the float64 code holds at once */
-#define PRUNESID_AFFORDABLE_ 1024          /* min(T, d) up to which EXACT may settle a near tie */
-#define PRUNESID_FAR_ 9.0                  /* no cosine comes near it */
 #define PRUNESID_FIRST_ 1e300              /* ranks a protected token above every float32 score */
 #define PRUNESID_EXACT_ 9007199254740992.0 /* 2^53: whole numbers below are exact in a double */
-#define PRUNESID_INT_MAX_ ((size_t)2147483647) /* of a 32-bit BLAS or LAPACK integer */
 
 /* ---- >>kernels ---------------------------------------------------------------------------- */
 
@@ -1006,28 +983,32 @@ PRUNESID_PRIVATE_ size_t prunesid_times_(size_t a, size_t b) {
     return b != 0 && a > SIZE_MAX / b ? SIZE_MAX : a * b;
 }
 
+/* Whether the indices ascend within [0, limit). */
+PRUNESID_PRIVATE_ int prunesid_ascending_(const int32_t *indices, size_t n, size_t limit) {
+    for (size_t j = 0; j < n; j++)
+        if (indices[j] < 0 || (size_t)indices[j] >= limit ||
+            (j > 0 && indices[j] <= indices[j - 1]))
+            return 0;
+    return 1;
+}
+
 /* config has been resolved: AUTO is gone, n_groups is set. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_config_(const prunesid_config *config) {
     const size_t T = config->n_tokens, d = config->dim, N = config->budget;
     if (T == 0 || d == 0) return PRUNESID_ERROR_EMPTY;
-    if (T > PRUNESID_INT_MAX_ || d > PRUNESID_INT_MAX_) return PRUNESID_ERROR_DIMENSION;
+    if (T > INT32_MAX || d > INT32_MAX) return PRUNESID_ERROR_DIMENSION;
     if (prunesid_times_(T, prunesid_times_(d, sizeof(float))) > SIZE_MAX / 2)
         return PRUNESID_ERROR_OVERFLOW;
-    if ((int)config->preset < (int)PRUNESID_AUTO || (int)config->preset > (int)PRUNESID_QWEN2VL)
-        return PRUNESID_ERROR_PRESET;
-    if ((int)config->svd < (int)PRUNESID_SVD_KRYLOV || (int)config->svd > (int)PRUNESID_SVD_SKETCH)
-        return PRUNESID_ERROR_SVD;
-    if (N == 0 || N > PRUNESID_INT_MAX_) return PRUNESID_ERROR_BUDGET;
+    if ((unsigned)config->preset > PRUNESID_QWEN2VL) return PRUNESID_ERROR_PRESET;
+    if ((unsigned)config->svd > PRUNESID_SVD_SKETCH) return PRUNESID_ERROR_SVD;
+    if (N == 0 || N > INT32_MAX) return PRUNESID_ERROR_BUDGET;
     if (config->reserved >= N) return PRUNESID_ERROR_RESERVED;
-    if (config->n_groups == 0 || config->n_groups > PRUNESID_INT_MAX_) return PRUNESID_ERROR_GROUPS;
+    if (config->n_groups == 0 || config->n_groups > INT32_MAX) return PRUNESID_ERROR_GROUPS;
     if (config->n_protected > 0 && config->protected_indices == NULL) return PRUNESID_ERROR_NULL;
     if (config->n_protected > prunesid_n_kept(config)) return PRUNESID_ERROR_PROTECTED_COUNT;
-    for (size_t i = 0; i < config->n_protected; i++) {
-        const int32_t index = config->protected_indices[i];
-        if (index < 0 || (size_t)index >= T || (i > 0 && index <= config->protected_indices[i - 1]))
-            return PRUNESID_ERROR_PROTECTED_INDEX;
-    }
-    return PRUNESID_OK;
+    return prunesid_ascending_(config->protected_indices, config->n_protected, T)
+               ? PRUNESID_OK
+               : PRUNESID_ERROR_PROTECTED_INDEX;
 }
 
 PRUNESID_PRIVATE_ int prunesid_misaligned_(const void *data, size_t item_bytes) {
@@ -1041,11 +1022,9 @@ PRUNESID_PRIVATE_ size_t prunesid_item_bytes_(prunesid_dtype dtype) {
 /* The view without its values. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_view_(const prunesid_tokens *x) {
     if (x->n_tokens == 0 || x->dim == 0) return PRUNESID_ERROR_EMPTY;
-    if (x->n_tokens > PRUNESID_INT_MAX_ || x->dim > PRUNESID_INT_MAX_)
-        return PRUNESID_ERROR_DIMENSION;
+    if (x->n_tokens > INT32_MAX || x->dim > INT32_MAX) return PRUNESID_ERROR_DIMENSION;
     if (x->ld < x->dim) return PRUNESID_ERROR_STRIDE;
-    if ((int)x->dtype < (int)PRUNESID_F32 || (int)x->dtype > (int)PRUNESID_BF16)
-        return PRUNESID_ERROR_DTYPE;
+    if ((unsigned)x->dtype > PRUNESID_BF16) return PRUNESID_ERROR_DTYPE;
     if (prunesid_times_(x->n_tokens, prunesid_times_(x->ld, sizeof(float))) > SIZE_MAX / 2)
         return PRUNESID_ERROR_OVERFLOW;
     if (x->data == NULL) return PRUNESID_ERROR_NULL;
@@ -1088,9 +1067,8 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_workspace_(
 
 /* More components than min(T, d) can only come from elsewhere. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_own_svd_(const prunesid_config *config) {
-    return config->n_groups > config->n_tokens || config->n_groups > config->dim
-               ? PRUNESID_ERROR_GROUPS
-               : PRUNESID_OK;
+    const int fits = config->n_groups <= config->n_tokens && config->n_groups <= config->dim;
+    return fits ? PRUNESID_OK : PRUNESID_ERROR_GROUPS;
 }
 
 /* What a function that works on tokens checks first; *resolved is config with AUTO gone. */
@@ -1146,6 +1124,7 @@ typedef struct prunesid_plan_ {
     size_t most;                          /* the largest basis */
     int direct;                           /* EXACT at once: asked for, or cheaper */
     int simd;                             /* which kernels */
+    int by_channel;                       /* centre each channel, else each token */
     double *inverse;                      /* [T] 1 / |x_i|, 0 for a zero row */
     double *sum;                          /* [d] */
     float *row;                           /* [max(d, 64)] */
@@ -1195,6 +1174,7 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
     p->Tp = prunesid_padded_(T);
     p->dp = prunesid_padded_(d);
     p->simd = prunesid_simd_();
+    p->by_channel = config->preset == PRUNESID_PAPER;
     /* Small blocks cost fewer flops to convergence, large ones read A fewer times. Where K is too
      * large, the basis of the largest K below is laid out: a smaller budget needs no more room. */
     size_t k = K < n ? K : n;
@@ -1254,6 +1234,16 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
     }
 }
 
+/* Lays out a workspace for *c, which is *config with AUTO gone, if it is good for both. */
+PRUNESID_PRIVATE_ prunesid_status prunesid_open_(const prunesid_config *config,
+    const prunesid_config *c, void *workspace, size_t workspace_bytes, prunesid_plan_ *plan) {
+    prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
+    PRUNESID_TRY_(
+        prunesid_check_workspace_(prunesid_workspace_size(config), workspace, workspace_bytes));
+    prunesid_lay_out_(c, &arena, plan);
+    return PRUNESID_OK;
+}
+
 /* ---- >>redundancy: Eq. 4 ------------------------------------------------------------------ */
 
 /* Fills p->inverse as well. With s = |sum_i x_i / |x_i||^2 and z nonzero rows, the sum over pairs
@@ -1281,10 +1271,6 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_redundancy_(
 }
 
 /* ---- >>psca: Eq. 1 and 2 ------------------------------------------------------------------ */
-
-PRUNESID_PRIVATE_ int prunesid_centre_channels_(const prunesid_config *config) {
-    return config->preset == PRUNESID_PAPER;
-}
 
 /* The k largest eigenpairs of g [n, n], whose upper triangle is read and destroyed; those below 1e-14
  * of the largest are noise and become 0. dsyevr takes the same steps, but finds the values by a
@@ -1330,48 +1316,46 @@ PRUNESID_PRIVATE_ int prunesid_eigen_top_(
 }
 
 /* p->mean = the mean of sigmoid(X) of each channel (over tokens) or of each token (over channels). */
-PRUNESID_PRIVATE_ void prunesid_means_(
-    const prunesid_plan_ *p, const prunesid_tokens *x, int by_channel) {
-    const size_t T = p->T, d = p->d, count = by_channel ? d : T;
+PRUNESID_PRIVATE_ void prunesid_means_(const prunesid_plan_ *p, const prunesid_tokens *x) {
+    const size_t T = p->T, d = p->d, count = p->by_channel ? d : T;
     memset(p->mean, 0, count * sizeof(double));
     for (size_t i = 0; i < T; i++) {
         const float *row = prunesid_row_(x, i, 0, d, p->row);
         for (size_t j = 0; j < d; j++)
-            p->mean[by_channel ? j : i] += prunesid_sigmoid64_((double)row[j]);
+            p->mean[p->by_channel ? j : i] += prunesid_sigmoid64_((double)row[j]);
     }
-    for (size_t k = 0; k < count; k++) p->mean[k] /= (double)(by_channel ? T : d);
+    for (size_t k = 0; k < count; k++) p->mean[k] /= (double)(p->by_channel ? T : d);
 }
 
 /* p->panel [rows, cols] = that part of A in float64, from row i and column j on. */
-PRUNESID_PRIVATE_ void prunesid_panel_(const prunesid_plan_ *p, const prunesid_tokens *x,
-    int by_channel, size_t i, size_t rows, size_t j, size_t cols) {
+PRUNESID_PRIVATE_ void prunesid_panel_(const prunesid_plan_ *p, const prunesid_tokens *x, size_t i,
+    size_t rows, size_t j, size_t cols) {
     for (size_t r = 0; r < rows; r++) {
         const float *row = prunesid_row_(x, i + r, j, cols, p->row);
         double *out = p->panel + r * cols;
         for (size_t c = 0; c < cols; c++)
-            out[c] = prunesid_sigmoid64_((double)row[c]) - p->mean[by_channel ? j + c : i + r];
+            out[c] = prunesid_sigmoid64_((double)row[c]) - p->mean[p->by_channel ? j + c : i + r];
     }
 }
 
 /* V = top K left singular vectors of A, in float64 by the Gram matrix of the smaller side, summed
  * over panels of A so that A itself is never stored. Squaring A costs half of the 16 digits, which
  * leaves singular values down to 1e-6 of the largest: what is below counts as 0. */
-PRUNESID_PRIVATE_ int prunesid_exact_(
-    const prunesid_config *config, const prunesid_plan_ *p, const prunesid_tokens *x) {
+PRUNESID_PRIVATE_ int prunesid_exact_(const prunesid_plan_ *p, const prunesid_tokens *x) {
     const size_t T = p->T, d = p->d, K = p->K, n = p->n, step = PRUNESID_PANEL_;
-    const int by_channel = prunesid_centre_channels_(config), on_channels = d <= T;
+    const int on_channels = d <= T;
     const double *gram = p->gram;
     double trace = 0.0;
-    prunesid_means_(p, x, by_channel);
+    prunesid_means_(p, x);
     for (size_t at = 0, end = on_channels ? T : d; at < end; at += step) {
         const size_t width = end - at < step ? end - at : step;
         const CBLAS_TRANSPOSE first = on_channels ? CblasTrans : CblasNoTrans;
         const CBLAS_TRANSPOSE second = on_channels ? CblasNoTrans : CblasTrans;
         const size_t ld = on_channels ? d : width;
         if (on_channels)
-            prunesid_panel_(p, x, by_channel, at, width, 0, d);
+            prunesid_panel_(p, x, at, width, 0, d);
         else
-            prunesid_panel_(p, x, by_channel, 0, T, at, width);
+            prunesid_panel_(p, x, 0, T, at, width);
         for (size_t j = 0; j < n; j += step) { /* the upper triangle, a block column at a time */
             const size_t cols = n - j < step ? n - j : step;
             prunesid_dgemm_(first, second, j + cols, cols, width, 1.0, p->panel, ld,
@@ -1398,7 +1382,7 @@ PRUNESID_PRIVATE_ int prunesid_exact_(
     }
     for (size_t at = 0; at < T; at += step) { /* V = A W / s */
         const size_t rows = T - at < step ? T - at : step;
-        prunesid_panel_(p, x, by_channel, at, rows, 0, d);
+        prunesid_panel_(p, x, at, rows, 0, d);
         prunesid_dgemm_(CblasNoTrans, CblasTrans, rows, K, d, 1.0, p->panel, d, p->exact.vectors, d,
             0.0, p->part, K);
         for (size_t i = 0; i < rows; i++)
@@ -1425,19 +1409,17 @@ PRUNESID_PRIVATE_ int prunesid_undecided_(const prunesid_plan_ *p) {
 }
 
 /* A = sigmoid(X) - mean in float32. */
-PRUNESID_PRIVATE_ void prunesid_matrix_(
-    const prunesid_config *config, const prunesid_plan_ *p, const prunesid_tokens *x) {
+PRUNESID_PRIVATE_ void prunesid_matrix_(const prunesid_plan_ *p, const prunesid_tokens *x) {
     const size_t T = p->T, d = p->d, ld = p->dp;
-    const int by_channel = prunesid_centre_channels_(config);
     memset(p->sum, 0, d * sizeof(double));
     for (size_t i = 0; i < T; i++) {
         float *a = p->A + i * ld;
         const float *row = prunesid_row_(x, i, 0, d, p->row);
-        prunesid_sigmoids_(p->simd, row, d, by_channel ? p->sum : NULL, a);
+        prunesid_sigmoids_(p->simd, row, d, p->by_channel ? p->sum : NULL, a);
         memset(a + d, 0, (ld - d) * sizeof(float));
     }
     for (size_t j = 0; j < d; j++) p->row[j] = (float)(p->sum[j] / (double)T);
-    for (size_t i = 0; i < T && by_channel; i++)
+    for (size_t i = 0; i < T && p->by_channel; i++)
         for (size_t j = 0; j < d; j++) p->A[i * ld + j] -= p->row[j];
 }
 
@@ -1623,21 +1605,21 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_loadings_(const prunesid_config *conf
     int info = 0, done = 0;
     stats->svd = config->svd;
     if (!p->direct) {
-        prunesid_matrix_(config, p, x);
+        prunesid_matrix_(p, x);
         made = prunesid_now_(config);
         if (config->svd == PRUNESID_SVD_SKETCH) {
             info = prunesid_sketch_(config, p, stats);
             done = 1;
         } else {
             info = prunesid_krylov_(config, p, stats, &done);
-            done = done && (p->n > PRUNESID_AFFORDABLE_ || !prunesid_undecided_(p));
+            done = done && (p->n > 1024 || !prunesid_undecided_(p)); /* where EXACT is affordable */
             stats->lapack_info = info;
         }
     }
     if (!done) {
         stats->svd = PRUNESID_SVD_EXACT;
         stats->svd_residual = 0.0;
-        info = prunesid_exact_(config, p, x);
+        info = prunesid_exact_(p, x);
     }
     stats->ns_sigmoid = made - start;
     stats->ns_svd = prunesid_now_(config) - made;
@@ -1780,25 +1762,20 @@ PRUNESID_PRIVATE_ size_t prunesid_ceiling_(
 PRUNESID_PRIVATE_ void prunesid_quotas_bounded_(const prunesid_plan_ *p, const int32_t *members,
     const int32_t *survivors, size_t N, size_t reserved, int32_t *quota) {
     const size_t K = p->K, cap = 5 * ((N + 63) / 64);
-    size_t n_members = 0, n_survivors = 0, n_low = 0, widest = 0;
+    size_t n_members = 0, n_survivors = 0, n_low = 0;
     for (size_t k = 0; k < K; k++) {
         n_members += (size_t)members[k];
         n_survivors += (size_t)survivors[k];
         n_low += members[k] > 0 ? 1 : 0;
-        widest = (size_t)members[k] > widest ? (size_t)members[k] : widest;
     }
     /* Ceilings: min(cap, survivors), all raised by the least whole number that lets N fit. */
     const size_t aim = N < n_members ? N : n_members;
     size_t raise = 0, ceilings = 0;
-    for (size_t below = 0, above = widest;; raise = below + (above - below) / 2) {
+    for (;; raise++) {
         ceilings = 0;
         for (size_t k = 0; k < K; k++)
             ceilings += prunesid_ceiling_(members[k], survivors[k], cap, raise);
-        if (below == above) break;
-        if (ceilings >= aim)
-            above = raise;
-        else
-            below = raise + 1;
+        if (ceilings >= aim) break; /* no later than all members are in */
     }
     const size_t other = N > n_low + reserved ? N - n_low - reserved : 0;
     const size_t want = other + n_low < ceilings ? other + n_low : ceilings;
@@ -1884,7 +1861,7 @@ PRUNESID_PRIVATE_ void prunesid_pick_(
     }
 }
 
-/* The kept token nearest to token i: of its own group first, else of all. */
+/* The kept token nearest to token i, of its own group or else of all; 9 is far from every cosine. */
 PRUNESID_PRIVATE_ int32_t prunesid_representative_(const prunesid_plan_ *p,
     const prunesid_tokens *x, const int32_t *kept, size_t n_kept, size_t i) {
     int32_t best = -1;
@@ -1892,7 +1869,7 @@ PRUNESID_PRIVATE_ int32_t prunesid_representative_(const prunesid_plan_ *p,
     for (int own = 1; own >= 0 && best < 0; own--)
         for (size_t c = 0; c < n_kept; c++) {
             if (own && p->group[kept[c]] != p->group[i]) continue;
-            const double cosine = prunesid_cosine_(p, x, i, (size_t)kept[c], PRUNESID_FAR_);
+            const double cosine = prunesid_cosine_(p, x, i, (size_t)kept[c], 9.0);
             if (best < 0 || cosine > nearest) {
                 best = kept[c];
                 nearest = cosine;
@@ -1940,33 +1917,24 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_run_(const prunesid_config *config,
     const prunesid_tokens *tokens, const float *loadings, size_t ld_loadings, const float *scores,
     void *workspace, size_t workspace_bytes, prunesid_output *out) {
     prunesid_config c;
-    prunesid_status status =
-        prunesid_check_select_(config, tokens, loadings != NULL, scores, out, &c);
-    if (status == PRUNESID_OK)
-        status =
-            prunesid_check_workspace_(prunesid_workspace_size(config), workspace, workspace_bytes);
-    if (status != PRUNESID_OK) return status;
-
-    prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
     prunesid_plan_ plan;
     prunesid_stats stats;
     prunesid_information information;
+    PRUNESID_TRY_(prunesid_check_select_(config, tokens, loadings != NULL, scores, out, &c));
+    PRUNESID_TRY_(prunesid_open_(config, &c, workspace, workspace_bytes, &plan));
     const size_t T = c.n_tokens, n_kept = prunesid_n_kept(&c);
-    prunesid_lay_out_(&c, &arena, &plan);
     memset(&stats, 0, sizeof stats);
     stats.preset = c.preset;
     stats.svd = c.svd;
 
     const uint64_t start = prunesid_now_(&c);
-    status = prunesid_redundancy_(&plan, tokens, &information);
-    if (status != PRUNESID_OK) return status;
+    PRUNESID_TRY_(prunesid_redundancy_(&plan, tokens, &information));
     stats.rho = information.rho;
     stats.phi = information.phi;
     stats.ns_redundancy = prunesid_now_(&c) - start;
 
     if (loadings != NULL)
-        status = prunesid_group(loadings, T, plan.K, ld_loadings, plan.group, plan.loading);
-    if (status != PRUNESID_OK) return status;
+        PRUNESID_TRY_(prunesid_group(loadings, T, plan.K, ld_loadings, plan.group, plan.loading));
     if (n_kept == T) {
         for (size_t i = 0; i < T; i++) plan.picked[i] = (int32_t)i;
         memset(plan.state, PRUNESID_KEPT, T);
@@ -1975,10 +1943,9 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_run_(const prunesid_config *config,
         return PRUNESID_OK;
     }
     if (loadings == NULL) {
-        status = prunesid_loadings_(&c, &plan, tokens, &stats);
-        if (status == PRUNESID_OK)
-            status = prunesid_group(plan.V, T, plan.K, plan.K, plan.group, plan.loading);
-        if (status != PRUNESID_OK) return PRUNESID_ERROR_LAPACK;
+        PRUNESID_TRY_(prunesid_loadings_(&c, &plan, tokens, &stats));
+        if (prunesid_group(plan.V, T, plan.K, plan.K, plan.group, plan.loading) != PRUNESID_OK)
+            return PRUNESID_ERROR_LAPACK;
     }
     stats.n_groups = plan.K;
     stats.tau = prunesid_threshold(&c, &information);
@@ -2017,17 +1984,15 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *co
     const prunesid_tokens *tokens, const float *scores, const prunesid_allocator *allocator,
     prunesid_output *out) {
     prunesid_config c;
-    prunesid_status status = prunesid_check_select_(config, tokens, 0, scores, out, &c);
-    if (status != PRUNESID_OK) return status;
+    PRUNESID_TRY_(prunesid_check_select_(config, tokens, 0, scores, out, &c));
     if (allocator != NULL && (!allocator->allocate || !allocator->release))
         return PRUNESID_ERROR_NULL;
     const size_t bytes = prunesid_workspace_size(config);
-    if (bytes == 0) /* the configuration is valid by now */
-        return PRUNESID_ERROR_OVERFLOW;
+    if (bytes == 0) return PRUNESID_ERROR_OVERFLOW; /* the configuration is valid by now */
     void *workspace =
         allocator != NULL ? allocator->allocate(bytes, allocator->user) : malloc(bytes);
     if (workspace == NULL) return PRUNESID_ERROR_ALLOCATION;
-    status = prunesid_select(config, tokens, scores, workspace, bytes, out);
+    const prunesid_status status = prunesid_select(config, tokens, scores, workspace, bytes, out);
     if (allocator != NULL)
         allocator->release(workspace, allocator->user);
     else
@@ -2104,25 +2069,14 @@ PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config) {
 
 /* ---- >>stages: each alone ----------------------------------------------------------------- */
 
-/* Checks all but the tokens' values and lays out the workspace. */
-PRUNESID_PRIVATE_ prunesid_status prunesid_open_(const prunesid_config *config,
-    const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes, prunesid_config *c,
-    prunesid_plan_ *plan) {
-    prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
-    PRUNESID_TRY_(prunesid_check_input_(config, 0, tokens, c));
-    PRUNESID_TRY_(
-        prunesid_check_workspace_(prunesid_workspace_size(config), workspace, workspace_bytes));
-    prunesid_lay_out_(c, &arena, plan);
-    return PRUNESID_OK;
-}
-
 PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_config *config,
     const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes,
     prunesid_information *out) {
     prunesid_config c;
     prunesid_plan_ plan;
     prunesid_information found;
-    PRUNESID_TRY_(prunesid_open_(config, tokens, workspace, workspace_bytes, &c, &plan));
+    PRUNESID_TRY_(prunesid_check_input_(config, 0, tokens, &c));
+    PRUNESID_TRY_(prunesid_open_(config, &c, workspace, workspace_bytes, &plan));
     if (out == NULL) return PRUNESID_ERROR_NULL;
     PRUNESID_TRY_(prunesid_redundancy_(&plan, tokens, &found));
     *out = found;
@@ -2135,7 +2089,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_loadings(const prunesid_config *config
     prunesid_config c;
     prunesid_plan_ plan;
     prunesid_stats found;
-    PRUNESID_TRY_(prunesid_open_(config, tokens, workspace, workspace_bytes, &c, &plan));
+    PRUNESID_TRY_(prunesid_check_input_(config, 0, tokens, &c));
+    PRUNESID_TRY_(prunesid_open_(config, &c, workspace, workspace_bytes, &plan));
     if (loadings == NULL) return PRUNESID_ERROR_NULL;
     PRUNESID_TRY_(prunesid_check_own_svd_(&c));
     PRUNESID_TRY_(prunesid_tokens_check(tokens, NULL, NULL));
@@ -2153,7 +2108,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
     prunesid_config c;
     prunesid_plan_ plan;
     prunesid_information information;
-    PRUNESID_TRY_(prunesid_open_(config, tokens, workspace, workspace_bytes, &c, &plan));
+    PRUNESID_TRY_(prunesid_check_input_(config, 0, tokens, &c));
+    PRUNESID_TRY_(prunesid_open_(config, &c, workspace, workspace_bytes, &plan));
     if (group == NULL || scores == NULL || order == NULL || n_members == NULL ||
         n_survivors == NULL)
         return PRUNESID_ERROR_NULL;
@@ -2172,14 +2128,11 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
     if (config == NULL || n_members == NULL || n_survivors == NULL || quotas == NULL)
         return PRUNESID_ERROR_NULL;
     const prunesid_config c = prunesid_config_resolve(config, 0);
+    prunesid_plan_ plan;
     PRUNESID_TRY_(prunesid_check_config_(&c));
-    PRUNESID_TRY_(
-        prunesid_check_workspace_(prunesid_workspace_size(config), workspace, workspace_bytes));
+    PRUNESID_TRY_(prunesid_open_(config, &c, workspace, workspace_bytes, &plan));
     for (size_t k = 0; k < c.n_groups; k++)
         if (n_survivors[k] < 0 || n_survivors[k] > n_members[k]) return PRUNESID_ERROR_COUNTS;
-    prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
-    prunesid_plan_ plan;
-    prunesid_lay_out_(&c, &arena, &plan);
     prunesid_quotas_(&c, &plan, n_members, n_survivors, quotas);
     return PRUNESID_OK;
 }
@@ -2226,7 +2179,7 @@ PRUNESID_PRIVATE_ double prunesid_n_above_(const prunesid_filling_ *f, double cu
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_images, size_t budget,
     const size_t *low, const size_t *high, size_t *budgets) {
-    if (budget == 0 || budget > PRUNESID_INT_MAX_) return PRUNESID_ERROR_BUDGET;
+    if (budget == 0 || budget > INT32_MAX) return PRUNESID_ERROR_BUDGET;
     return prunesid_share(phi, n_images, prunesid_times_(n_images, budget), low, high, budgets);
 }
 
@@ -2239,7 +2192,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_share(const double *phi, size_t n_imag
     if (f.asked > PRUNESID_EXACT_) return PRUNESID_ERROR_OVERFLOW;
     if (!prunesid_all_finite64_(phi, n_images)) return PRUNESID_ERROR_PHI;
     for (size_t b = 0; b < n_images; b++) {
-        if (prunesid_low_(&f, b) > (double)PRUNESID_INT_MAX_ ||
+        if (prunesid_low_(&f, b) > (double)INT32_MAX ||
             (high != NULL && (low != NULL ? low[b] : 1) > high[b]))
             return PRUNESID_ERROR_LIMITS;
         floors += prunesid_low_(&f, b);
@@ -2304,12 +2257,12 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_share(const double *phi, size_t n_imag
 PRUNESID_PUBLIC_ prunesid_status prunesid_budget(
     double phi, double phi_ref, size_t budget, size_t low, size_t high, size_t *out) {
     if (out == NULL) return PRUNESID_ERROR_NULL;
-    if (budget == 0 || budget > PRUNESID_INT_MAX_) return PRUNESID_ERROR_BUDGET;
+    if (budget == 0 || budget > INT32_MAX) return PRUNESID_ERROR_BUDGET;
     const double values[2] = {phi, phi_ref};
     if (!prunesid_all_finite64_(values, 2) || phi_ref <= 0.0) return PRUNESID_ERROR_PHI;
-    if (low > high || low > PRUNESID_INT_MAX_) return PRUNESID_ERROR_LIMITS;
+    if (low > high || low > INT32_MAX) return PRUNESID_ERROR_LIMITS;
     const double n = phi > 0.0 ? rint((double)budget * phi / phi_ref) : 0.0;
-    high = high < PRUNESID_INT_MAX_ ? high : PRUNESID_INT_MAX_;
+    high = high < INT32_MAX ? high : INT32_MAX;
     *out = n <= (double)low ? low : n >= (double)high ? high : (size_t)n;
     return PRUNESID_OK;
 }
@@ -2325,7 +2278,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_calibrate(prunesid_calibration *calibr
 PRUNESID_PUBLIC_ size_t prunesid_budget_qwen2vl(size_t n_tokens, size_t budget) {
     const double n = rint((double)n_tokens * (double)budget / 576.0);
     if (n_tokens <= 16 || n <= 16.0) return n_tokens < 16 ? n_tokens : 16;
-    return n < (double)PRUNESID_INT_MAX_ ? (size_t)n : PRUNESID_INT_MAX_;
+    return n < (double)INT32_MAX ? (size_t)n : INT32_MAX;
 }
 
 /* ---- >>regions ---------------------------------------------------------------------------- */
@@ -2365,8 +2318,7 @@ PRUNESID_PRIVATE_ prunesid_config prunesid_alone_(
     c.protected_indices = guards;
     c.n_protected = 0;
     for (size_t i = 0; i < g->config->n_protected; i++) {
-        const size_t index =
-            (size_t)g->config->protected_indices[i]; /* a negative one is too large */
+        const size_t index = (size_t)g->config->protected_indices[i];
         if (index < begin || index - begin >= c.n_tokens) continue;
         if (guards != NULL) guards[c.n_protected] = (int32_t)(index - begin);
         c.n_protected++;
@@ -2427,14 +2379,12 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_open_regions_(prunesid_regions_ *g,
         (config->n_protected > 0 && config->protected_indices == NULL))
         return PRUNESID_ERROR_NULL;
     if (n_regions == 0) return PRUNESID_ERROR_EMPTY;
-    if ((int)sharing < (int)PRUNESID_FIXED || (int)sharing > (int)PRUNESID_BY_PHI)
-        return PRUNESID_ERROR_SHARING;
+    if ((unsigned)sharing > PRUNESID_BY_PHI) return PRUNESID_ERROR_SHARING;
     if (n_workers == 0) return PRUNESID_ERROR_THREADS;
-    if (config->n_tokens > PRUNESID_INT_MAX_) return PRUNESID_ERROR_DIMENSION;
-    if (config->reserved >= PRUNESID_INT_MAX_) return PRUNESID_ERROR_RESERVED;
-    for (size_t i = 1; i < config->n_protected; i++)
-        if (config->protected_indices[i] <= config->protected_indices[i - 1])
-            return PRUNESID_ERROR_PROTECTED_INDEX;
+    if (config->n_tokens > INT32_MAX) return PRUNESID_ERROR_DIMENSION;
+    if (config->reserved >= INT32_MAX) return PRUNESID_ERROR_RESERVED;
+    if (!prunesid_ascending_(config->protected_indices, config->n_protected, config->n_tokens))
+        return PRUNESID_ERROR_PROTECTED_INDEX;
     g->config = config;
     g->fixed = sharing == PRUNESID_FIXED;
     g->n_regions = n_regions;
@@ -2578,20 +2528,10 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows
     return PRUNESID_OK;
 }
 
-PRUNESID_PRIVATE_ prunesid_status prunesid_check_ascending_(
-    const int32_t *indices, size_t n_indices, size_t limit) {
-    if (indices == NULL) return PRUNESID_ERROR_NULL;
-    for (size_t j = 0; j < n_indices; j++)
-        if (indices[j] < 0 || (size_t)indices[j] >= limit ||
-            (j > 0 && indices[j] <= indices[j - 1]))
-            return PRUNESID_ERROR_INDEX;
-    return PRUNESID_OK;
-}
-
 PRUNESID_PUBLIC_ prunesid_status prunesid_mask(
     const int32_t *indices, size_t n_indices, size_t n_rows, uint8_t *mask) {
-    PRUNESID_TRY_(prunesid_check_ascending_(indices, n_indices, n_rows));
-    if (mask == NULL) return PRUNESID_ERROR_NULL;
+    if (indices == NULL || mask == NULL) return PRUNESID_ERROR_NULL;
+    if (!prunesid_ascending_(indices, n_indices, n_rows)) return PRUNESID_ERROR_INDEX;
     memset(mask, 0, n_rows);
     for (size_t j = 0; j < n_indices; j++) mask[indices[j]] = 1;
     return PRUNESID_OK;
@@ -2603,7 +2543,7 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_spans_(
     size_t end = 0;
     *n_visual = 0;
     if (spans == NULL && n_spans > 0) return PRUNESID_ERROR_NULL;
-    if (n_prompt > PRUNESID_INT_MAX_) return PRUNESID_ERROR_DIMENSION;
+    if (n_prompt > INT32_MAX) return PRUNESID_ERROR_DIMENSION;
     for (size_t s = 0; s < n_spans; s++) {
         if (spans[s].n_tokens == 0 || spans[s].first < end || spans[s].first > n_prompt ||
             spans[s].n_tokens > n_prompt - spans[s].first)
@@ -2618,8 +2558,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_prompt_rows(const prunesid_span *spans
     size_t n_prompt, const int32_t *kept, size_t n_kept, int32_t *rows, size_t *n_rows) {
     size_t n_visual, n = 0, row = 0, visual = 0;
     PRUNESID_TRY_(prunesid_check_spans_(spans, n_spans, n_prompt, &n_visual));
-    PRUNESID_TRY_(prunesid_check_ascending_(kept, n_kept, n_visual));
-    if (rows == NULL || n_rows == NULL) return PRUNESID_ERROR_NULL;
+    if (kept == NULL || rows == NULL || n_rows == NULL) return PRUNESID_ERROR_NULL;
+    if (!prunesid_ascending_(kept, n_kept, n_visual)) return PRUNESID_ERROR_INDEX;
     for (size_t s = 0, j = 0; s <= n_spans; s++) {
         for (const size_t end = s < n_spans ? spans[s].first : n_prompt; row < end; row++)
             rows[n++] = (int32_t)row;
@@ -2657,13 +2597,12 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
     const int renumber = policy == PRUNESID_POSITIONS_RENUMBER;
     size_t n_visual;
     if (ids == NULL || out == NULL || next == NULL) return PRUNESID_ERROR_NULL;
-    if ((int)policy < (int)PRUNESID_POSITIONS_KEEP ||
-        (int)policy > (int)PRUNESID_POSITIONS_RENUMBER)
-        return PRUNESID_ERROR_POLICY;
+    if ((unsigned)policy > PRUNESID_POSITIONS_RENUMBER) return PRUNESID_ERROR_POLICY;
     PRUNESID_TRY_(prunesid_check_ids_(ids, ids, ids->n_tokens));
     PRUNESID_TRY_(prunesid_check_ids_(out, ids, n_rows));
     PRUNESID_TRY_(prunesid_check_spans_(spans, n_spans, ids->n_tokens, &n_visual));
-    PRUNESID_TRY_(prunesid_check_ascending_(rows, n_rows, ids->n_tokens));
+    if (rows == NULL) return PRUNESID_ERROR_NULL;
+    if (!prunesid_ascending_(rows, n_rows, ids->n_tokens)) return PRUNESID_ERROR_INDEX;
     int spare = ids->n_sections == 4; /* the last section is all zeros */
     for (size_t k = 0; k < ids->n_sections; k++)
         for (size_t i = 0; i < ids->n_tokens; i++) {
@@ -2672,7 +2611,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
             spare = spare && (k < 3 || id == 0);
         }
     const int64_t base = ids->n_tokens > 0 ? prunesid_id_(ids, 0, 0) : 0;
-    if (renumber && ids->id_bytes == 4 && base + (int64_t)n_rows - 1 > (int64_t)PRUNESID_INT_MAX_)
+    if (renumber && ids->id_bytes == 4 && base + (int64_t)n_rows - 1 > INT32_MAX)
         return PRUNESID_ERROR_POSITIONS;
 
     /* The largest id so far, as it was and as it is; drop: how far it came down at the last span. */
@@ -2702,26 +2641,18 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
     return PRUNESID_OK;
 }
 
-#undef PRUNESID_AFFORDABLE_
 #undef PRUNESID_EXACT_
-#undef PRUNESID_FAR_
 #undef PRUNESID_FIRST_
 #undef PRUNESID_HAS_
 #undef PRUNESID_INLINE_
-#undef PRUNESID_INT_MAX_
 #undef PRUNESID_LANES_
 #undef PRUNESID_PANEL_
 #undef PRUNESID_PRIVATE_
-#undef PRUNESID_PUBLIC_
 #undef PRUNESID_TAKE_
 #undef PRUNESID_TRY_
-#undef PRUNESID_ROWS_
 #undef PRUNESID_TARGETS_
 #undef PRUNESID_TARGET_256_
 #undef PRUNESID_TARGET_512_
 
-#ifdef __cplusplus
-}
-#endif
-
 #endif /* PRUNESID_H_DEFINED_ */
+#undef PRUNESID_PUBLIC_
