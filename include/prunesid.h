@@ -3,7 +3,6 @@
  * WHAT IT DOES
  *   X is a [T, d] matrix: the T visual tokens (d channels each) of one image, as a vision encoder
  *   or projector leaves them. PruneSID (arXiv 2603.09480) keeps N of them without any training:
- *
  *     1. PSCA         A = sigmoid(X) - mean;  A^T = U S V^T;  V [T, K] holds the top K right singular
  *                     vectors of A^T. Token i belongs to group g(i) = argmax_k |V_ik|    (Eq. 1 to 3)
  *     2. redundancy   rho = mean of cos(x_i, x_j) over i < j;  phi = 1 - rho              (Eq. 4)
@@ -15,14 +14,12 @@
  *
  * USE
  *   #include "prunesid.h"        everything is static inline; link -llapacke -lopenblas -lm
- *
  *     prunesid_config config = prunesid_config_init(PRUNESID_AUTO, T, d, 64);
  *     prunesid_tokens tokens = prunesid_tokens_view(X, PRUNESID_F32, T, d);
  *     int32_t kept[64];
  *     prunesid_output out = prunesid_output_init(kept);
  *     prunesid_status status = prunesid_select_alloc(&config, &tokens, NULL, NULL, &out);
  *     // kept[0 .. out.n_kept) are ascending token indices; status is 0 or says what is wrong
- *
  *   Without a heap call: give prunesid_select the memory that prunesid_workspace_size asks for. Many
  *   tiles, frames or images, over threads: prunesid_select_regions. One stage alone: STAGES.
  *
@@ -35,11 +32,10 @@
  *
  * GUARANTEES
  *   - Exactly min(N - reserved, T) distinct ascending indices, for every T >= 1 and N > reserved.
- *   - The same bits on every run, for every batch size and number of threads. No random state: the
- *     SVD's start block is a function of config.seed. OPENBLAS_NUM_THREADS changes neither speed nor
- *     bits of products, which are our own kernels' or too small for OpenBLAS's threads. LAPACK's
- *     dsytrd may differ in the last bits of a double, which now and then is the last bit of a
- *     loading; so may another processor's kernels.
+ *   - The same bits on every run, for every batch size and number of threads: the SVD's start block
+ *     is a function of config.seed, and no product is large enough for OpenBLAS's threads. Another
+ *     OPENBLAS_NUM_THREADS (by LAPACK's dsytrd) or another processor may now and then change the last
+ *     bit of a loading.
  *   - No globals, no heap (but in *_alloc), no stdio, no locale, no errno, no change to BLAS threads.
  *     Re-entrant with distinct workspaces.
  *   - On any status but PRUNESID_OK nothing is written to an output.
@@ -48,7 +44,7 @@
  * MEMORY
  *   Matrices are row-major; every stride is in elements, every size that ends in _bytes in bytes.
  *   The caller owns all memory; nothing is kept between calls. An array that is written overlaps no
- *   other, except where prunesid_gather and prunesid_positions say so.
+ *   other, except as prunesid_gather and prunesid_positions say.
  *
  * NUMERICS
  *   rho, phi, tau: float64. NMS compares in float32 where the rounding bound (d + 8) 2^-23 decides
@@ -118,25 +114,20 @@ extern "C" {
     X(PRUNESID_ERROR_SCORES_NOT_FINITE, -18, "a score is not finite")                              \
     X(PRUNESID_ERROR_LOADINGS_NOT_FINITE, -19, "a loading is not finite")                          \
     X(PRUNESID_ERROR_WORKSPACE_SHORT, -20, "the workspace is too short")                           \
-    X(PRUNESID_ERROR_WORKSPACE_ALIGNMENT, -21,                                                     \
-        "the workspace is not aligned to PRUNESID_ALIGNMENT")                                      \
+    X(PRUNESID_ERROR_WORKSPACE_ALIGNMENT, -21, "the workspace is not aligned to 16 bytes")         \
     X(PRUNESID_ERROR_ALLOCATION, -22, "the allocator returned no memory")                          \
     X(PRUNESID_ERROR_LAPACK, -23, "LAPACK's eigenvalue solver failed")                             \
-    X(PRUNESID_ERROR_PHI, -24,                                                                     \
-        "an information score or their sum is not finite, or a reference is not positive")         \
+    X(PRUNESID_ERROR_PHI, -24, "a phi or their sum is not finite, or a reference not positive")    \
     X(PRUNESID_ERROR_LIMITS, -25, "a floor is above its ceiling or above 2147483647")              \
     X(PRUNESID_ERROR_INDEX, -26, "an index is out of range")                                       \
-    X(PRUNESID_ERROR_COUNTS, -27,                                                                  \
-        "a group has more survivors than members, or a count is negative")                         \
+    X(PRUNESID_ERROR_COUNTS, -27, "a group's survivors are negative or more than its members")     \
     X(PRUNESID_ERROR_TAU, -28, "the threshold is not finite")                                      \
     X(PRUNESID_ERROR_SHARING, -29, "unknown way to share a budget")                                \
     X(PRUNESID_ERROR_REGION, -30, "a region is empty, out of range or not behind the one before")  \
     X(PRUNESID_ERROR_TOTAL, -31, "the floors add up to more than the budget")                      \
-    X(PRUNESID_ERROR_THREADS, -32,                                                                 \
-        "no workers, workers without OpenMP or a run function, or a task that was not run")        \
+    X(PRUNESID_ERROR_THREADS, -32, "no workers, nothing to run them, or a task that was not run")  \
     X(PRUNESID_ERROR_POLICY, -33, "unknown position policy")                                       \
-    X(PRUNESID_ERROR_POSITIONS, -34,                                                               \
-        "position ids of another shape than asked for, or an id out of range")
+    X(PRUNESID_ERROR_POSITIONS, -34, "position ids of a wrong shape, or an id out of range")
 
 typedef enum prunesid_status {
 #define PRUNESID_X_(name, value, text) name = value,
@@ -161,11 +152,9 @@ typedef enum prunesid_preset {
 
 /* How the K principal components are found.
  *   KRYLOV  block Krylov in float32 until the residual says converged; EXACT where that is cheaper
- *           (min(T, d) <= 192, or K large against it), where it does not converge, and where
- *           float32 leaves a token's group open.
- *   EXACT   float64 Gram matrix on the smaller side, LAPACK for its top K eigenvectors.
- *   SKETCH  two power iterations on a K-column start block, as the released Python does, but
- *           seeded: the fastest, and approximate. */
+ *           (min(T, d) <= 192, or K large against it), does not converge, or leaves a group open
+ *   EXACT   float64 Gram matrix on the smaller side, LAPACK for its top K eigenvectors
+ *   SKETCH  two power iterations on a seeded start block, as in the released Python: approximate */
 typedef enum prunesid_svd {
     PRUNESID_SVD_KRYLOV = 0,
     PRUNESID_SVD_EXACT = 1,
@@ -242,10 +231,9 @@ typedef struct prunesid_output {
     int32_t *group;          /* [T] group of each token, -1 where nothing was pruned; or NULL */
     uint8_t *state;          /* [T] prunesid_state of each token; or NULL */
     float *loading;          /* [T] |V_i,g(i)|, 0 where nothing was pruned; or NULL */
-    int32_t *representative; /* [T] the kept token that stands for each; or NULL. A kept token
-                              * stands for itself, a dropped one for the kept token of its group
-                              * (of all groups, if its own keeps none) with the largest cosine in
-                              * float32, the lower index first among equals */
+    int32_t *representative; /* [T] the kept token that stands for each: itself, or the one of its
+                              * group (of all, if that keeps none) with the largest cosine in
+                              * float32, the lower index first among equals; or NULL */
     size_t n_kept;           /* written: min(N - reserved, T) */
     prunesid_stats stats;    /* written */
 } prunesid_output;
@@ -270,8 +258,7 @@ typedef enum prunesid_sharing {
     PRUNESID_BY_PHI = 2   /* config.budget for all, in proportion to phi: rich regions get more */
 } prunesid_sharing;
 
-/* What is pruned by itself: a tile, a frame, a window of frames, an image. prunesid_region_init
- * fills every field. */
+/* What is pruned by itself: a tile, a frame, an image. prunesid_region_init fills every field. */
 typedef struct prunesid_region {
     size_t first;           /* the number of its first token: its kept indices count from there */
     size_t n_tokens;        /* T_r */
@@ -294,9 +281,8 @@ typedef struct prunesid_threads {
     void *user;
 } prunesid_threads;
 
-/* Visual tokens in a row of a prompt: the placeholders of an image. */
 typedef struct prunesid_span {
-    size_t first, n_tokens;
+    size_t first, n_tokens; /* visual tokens in a row of a prompt: the placeholders of an image */
 } prunesid_span;
 
 /* Position ids [n_sections, n_tokens]: 1 section, or the 3 or 4 of M-RoPE, one after the other. */
@@ -309,13 +295,11 @@ typedef struct prunesid_position_ids {
 } prunesid_position_ids;
 
 /* Where tokens stand once others are gone.
- *             kept visual tokens     the text behind them
- *   KEEP      as before              as before
- *   COMPACT   as before              goes on behind the largest kept position
- *   RENUMBER  consecutive            consecutive
- * Under COMPACT whatever follows a span, a second image too, moves down with the text; ids behind a
- * span have to be above those in it, as they are in every engine. A fourth section of zeros, as
- * llama.cpp's, stays one. */
+ *   KEEP      as before
+ *   COMPACT   as before; what follows a span, text or a second image, moves down to go on behind the
+ *             largest kept position. Its ids have to be above the span's, as in every engine
+ *   RENUMBER  consecutive
+ * A fourth section of zeros, as llama.cpp's, stays one. */
 typedef enum prunesid_position_policy {
     PRUNESID_POSITIONS_KEEP = 0,
     PRUNESID_POSITIONS_COMPACT = 1,
@@ -327,8 +311,7 @@ typedef enum prunesid_position_policy {
 /* A constant text for a status; "unknown status" for any other number. */
 PRUNESID_PUBLIC_ const char *prunesid_status_string(prunesid_status status);
 
-/* Every field filled: the preset's reserved rows, KRYLOV, seed 0, nothing protected. Checks
- * nothing; prunesid_select does. */
+/* Every field filled, as prunesid_config says; nothing is checked before prunesid_select does. */
 PRUNESID_PUBLIC_ prunesid_config prunesid_config_init(
     prunesid_preset preset, size_t n_tokens, size_t dim, size_t budget);
 
@@ -340,7 +323,7 @@ PRUNESID_PUBLIC_ prunesid_tokens prunesid_tokens_view(
 PRUNESID_PUBLIC_ prunesid_output prunesid_output_init(int32_t *indices);
 
 /* prunesid_select with a workspace from allocator (NULL: malloc and free), released again.
- * Status: prunesid_select's, and PRUNESID_ERROR_ALLOCATION. */
+ * Status: prunesid_select's, and ALLOCATION. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *config,
     const prunesid_tokens *tokens, const float *scores, const prunesid_allocator *allocator,
     prunesid_output *out);
@@ -350,8 +333,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *co
 /* min(N - reserved, T): how many indices prunesid_select writes; 0 if N <= reserved. */
 PRUNESID_PUBLIC_ size_t prunesid_n_kept(const prunesid_config *config);
 
-/* config with AUTO replaced by the rules it stands for and n_groups by its value (>= 1).
- * has_scores: whether importance scores will be given. */
+/* config with AUTO replaced by the rules it stands for, with scores or without, and n_groups set. */
 PRUNESID_PUBLIC_ prunesid_config prunesid_config_resolve(
     const prunesid_config *config, int has_scores);
 
@@ -361,15 +343,14 @@ PRUNESID_PUBLIC_ prunesid_config prunesid_config_resolve(
  * do not matter. */
 PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config);
 
-/* Selects min(N - reserved, T) tokens.
- *   config     as above; protected tokens are kept first, count inside N, and suppress their
- *              near-duplicates; the quotas share what they leave
+/* Selects min(N - reserved, T) tokens; if that is T, without any SVD.
+ *   config     protected tokens are kept first, count inside N, and suppress their near-duplicates;
+ *              the quotas share what they leave
  *   tokens     [T, d] f32, f16 or bf16, finite
  *   scores     [T] importance, finite, or NULL: the loadings. A token with a score of 0 or less
  *              never survives NMS, but may fill a quota that survivors leave open
  *   workspace  prunesid_workspace_size bytes, aligned to PRUNESID_ALIGNMENT; its content is irrelevant
  *   out        see prunesid_output
- * N - reserved >= T keeps everything, without any SVD.
  * Cost: KRYLOV about 4 T d m flops, m about 2 K + 6 b basis vectors in blocks of b (8 to 32);
  *   EXACT T d min(T, d) float64 flops and 4/3 min(T, d)^3 for the eigenvectors. NMS at most
  *   d (pairs inside groups) flops, none if tau >= 1; out->representative up to 2 T n_kept d.
@@ -381,8 +362,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select(const prunesid_config *config,
 /* The same from loadings that the engine has (its own SVD on a GPU): signs do not matter.
  *   loadings  [T, K] float32, row stride ld_loadings >= K, finite; K = config->n_groups, which must
  *             be set (1 or more; it may exceed min(T, d) here)
- * Status: prunesid_select's, PRUNESID_ERROR_LOADINGS_NOT_FINITE, and PRUNESID_ERROR_STRIDE for
- * ld_loadings < K. */
+ * Status: prunesid_select's, LOADINGS_NOT_FINITE, and STRIDE for ld_loadings < K. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_select_from_loadings(const prunesid_config *config,
     const prunesid_tokens *tokens, const float *loadings, size_t ld_loadings, const float *scores,
     void *workspace, size_t workspace_bytes, prunesid_output *out);
@@ -407,8 +387,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_config *conf
 PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_images, size_t budget,
     const size_t *low, const size_t *high, size_t *budgets);
 
-/* The same with any total up to 2^53 and any finite weights in the place of phi.
- * Status: prunesid_budgets's. */
+/* The same with any total up to 2^53 and any finite weights in the place of phi. Status: the same. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_share(const double *weights, size_t n_shares,
     size_t total, const size_t *low, const size_t *high, size_t *shares);
 
@@ -431,9 +410,9 @@ PRUNESID_PUBLIC_ size_t prunesid_budget_qwen2vl(size_t n_tokens, size_t budget);
 /* Rows [first, first + n_tokens) of the tokens; no scores, floor 0, no ceiling, no arrays. */
 PRUNESID_PUBLIC_ prunesid_region prunesid_region_init(size_t first, size_t n_tokens, size_t budget);
 
-/* How many tokens prunesid_select_regions will keep, whatever they are; 0 if it would refuse. FIXED:
- * the sum of min(N_r - reserved, T_r). Shared: N without the reserved rows of each region, or all
- * that the ceilings allow. */
+/* How many tokens prunesid_select_regions will keep, whatever they are: FIXED, the sum of
+ * min(N_r - reserved, T_r); else N without each region's reserved rows, or all that the ceilings
+ * allow. 0 if it would refuse. */
 PRUNESID_PUBLIC_ size_t prunesid_regions_n_kept(const prunesid_config *config,
     prunesid_sharing sharing, const prunesid_region *regions, size_t n_regions);
 
@@ -497,19 +476,16 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
     const prunesid_position_ids *ids, const prunesid_span *spans, size_t n_spans,
     const int32_t *rows, size_t n_rows, const prunesid_position_ids *out, int64_t *next);
 
-/* ---- STAGES: each alone, on the workspace of the same configuration ------------------------ */
+/* ---- STAGES: each alone, on the workspace of the same configuration ------------------------
+ * They take AUTO for QWEN2VL; with scores, pass them prunesid_config_resolve(&config, 1). */
 
-/* They take AUTO for QWEN2VL; with scores, pass them prunesid_config_resolve(&config, 1). */
-
-/* PRUNESID_OK, or the first thing wrong with the view; for PRUNESID_ERROR_TOKENS_NOT_FINITE the first
- * such element's place goes to *row and *column (either may be NULL). A view of scores or loadings
- * finds theirs. */
+/* OK, or the first thing wrong with the view; for TOKENS_NOT_FINITE the first such element's place
+ * goes to *row and *column (either may be NULL). A view of scores or loadings finds theirs. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_tokens_check(
     const prunesid_tokens *tokens, size_t *row, size_t *column);
 
 /* PSCA (Eq. 1, 2): V [T, K] row-major, K = prunesid_config_resolve(config, 0).n_groups; unit columns
- * by falling singular value, signs arbitrary; columns beyond the numerical rank, or that SKETCH
- * does not resolve, are 0.
+ * by falling singular value, signs arbitrary; 0 beyond the numerical rank and what SKETCH resolves.
  * stats may be NULL; its svd_*, lapack_info, ns_sigmoid and ns_svd are found, the rest is 0.
  * Status: as prunesid_select. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_loadings(const prunesid_config *config,
@@ -517,8 +493,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_loadings(const prunesid_config *config
     prunesid_stats *stats);
 
 /* Grouping (Eq. 3): group[i] = argmax_k |V_ik|, the first among equals; loading[i] = that |V_ik|.
- * Status: OK, NULL, EMPTY (T or K is 0), DIMENSION, STRIDE, OVERFLOW, ALIGNMENT,
- * LOADINGS_NOT_FINITE. */
+ * Status: OK, NULL, EMPTY (T, K), DIMENSION, STRIDE, OVERFLOW, ALIGNMENT, LOADINGS_NOT_FINITE. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_group(const float *loadings, size_t n_tokens,
     size_t n_groups, size_t ld_loadings, int32_t *group, float *loading);
 
@@ -666,8 +641,7 @@ PRUNESID_PRIVATE_ int prunesid_all_finite64_(const double *x, size_t n) {
     return !bad;
 }
 
-/* Exact for every binary16; the subnormal ones go through an integer, so that a processor that
- * flushes binary32 subnormals cannot lose them. */
+/* Exact for every binary16, subnormal ones by an integer: a processor may flush binary32's. */
 PRUNESID_INLINE_ float prunesid_from_f16_(uint16_t half) {
     const uint32_t sign = ((uint32_t)half & 0x8000u) << 16;
     const uint32_t rest = (uint32_t)half & 0x7fffu;
@@ -717,8 +691,8 @@ PRUNESID_PRIVATE_ const float *prunesid_row_(
     return prunesid_widen_(prunesid_simd_(), x->dtype, from, n, buffer);
 }
 
-/* 1 / (1 + e^-x) within 2^-23 (absolute). 2^t = 2^n 2^f by a minimax polynomial. Clamping and rounding
- * by way of integers survive -ffast-math, and vectorise with SSE2 under plain -O2. */
+/* 1 / (1 + e^-x) within 2^-23; 2^t = 2^n 2^f by a minimax polynomial. Clamping and rounding by way of
+ * integers survive -ffast-math, and vectorise with SSE2 under plain -O2. */
 PRUNESID_INLINE_ float prunesid_sigmoid_(float x) {
     float t = x * -1.44269504f, scale;
     uint32_t bits;
@@ -932,8 +906,7 @@ PRUNESID_PRIVATE_ void prunesid_sums_(int simd, size_t m, size_t n, size_t k, co
             CblasNoTrans, CblasNoTrans, m, n, k, 1.0f, x, ldx, y, ldy, add ? 1.0f : 0.0f, out, ldo);
 }
 
-/* Orders float32 numbers by their size, and by their value: by the bits, since a processor may take
- * subnormal numbers for zero. */
+/* Order float32 numbers by size, and by value, on the bits: subnormals may count as zero. */
 PRUNESID_PRIVATE_ uint32_t prunesid_size_(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -956,7 +929,7 @@ PRUNESID_PRIVATE_ int prunesid_before_(const prunesid_rank_ *a, const prunesid_r
     return a->key > b->key || (a->key >= b->key && a->index < b->index);
 }
 
-/* Heap sort: falling key, the lower index first among equals; in place, since qsort may allocate. */
+/* By falling key, the lower index first among equals; a heap sort, since qsort may allocate. */
 PRUNESID_PRIVATE_ void prunesid_sort_(prunesid_rank_ *r, size_t n) {
     for (size_t built = n / 2, end = n; end > 1;) {
         prunesid_rank_ moved;
@@ -1103,7 +1076,7 @@ PRUNESID_PRIVATE_ void *prunesid_take_(prunesid_arena_ *arena, size_t n, size_t 
 /* Scratch of LAPACK, and its answer: the top k eigenpairs by rising value, vectors as rows. */
 typedef struct prunesid_eigen_ {
     double *values, *vectors, *work; /* [n], [k, n], [44, n] */
-    lapack_int *iwork;               /* [4, n] */
+    lapack_int *iwork;               /* [3, n] */
 } prunesid_eigen_;
 
 PRUNESID_PRIVATE_ void prunesid_take_eigen_(
@@ -1111,7 +1084,7 @@ PRUNESID_PRIVATE_ void prunesid_take_eigen_(
     PRUNESID_TAKE_(eigen->values, double, n);
     PRUNESID_TAKE_(eigen->vectors, double, prunesid_times_(n, k));
     PRUNESID_TAKE_(eigen->work, double, prunesid_times_(44, n));
-    PRUNESID_TAKE_(eigen->iwork, lapack_int, prunesid_times_(4, n));
+    PRUNESID_TAKE_(eigen->iwork, lapack_int, prunesid_times_(3, n));
 }
 
 /* What one run works on. The arrays of EXACT, of KRYLOV and SKETCH, and of NMS are never alive
@@ -1280,7 +1253,7 @@ PRUNESID_PRIVATE_ int prunesid_eigen_top_(
     const prunesid_eigen_ *eigen, double *g, size_t n, size_t k) {
     double *values = eigen->values, *diagonal = eigen->work, *beside = diagonal + n;
     double *tau = beside + n, *copy = tau + n, *work = copy + n;
-    lapack_int *block = eigen->iwork, *end = block + n, *failed = end + n, *iwork = failed + n;
+    lapack_int *block = eigen->iwork, *failed = block + n, *iwork = failed + n;
     const lapack_int size = (lapack_int)n; /* row-major upper is column-major lower */
     size_t found = 0;
     lapack_int info = LAPACKE_dsytrd_work(
@@ -1295,12 +1268,9 @@ PRUNESID_PRIVATE_ int prunesid_eigen_top_(
     double *vectors = eigen->vectors + (k - found) * n;
     memset(values, 0, (k - found) * sizeof(double));
     memset(eigen->vectors, 0, (k - found) * n * sizeof(double));
-    for (size_t i = 0; i < n; i++) {
-        block[i] = 1;
-        end[i] = size;
-    }
+    for (size_t i = 0; i < n; i++) block[i] = 1; /* all in one, which ends at n */
     info = LAPACKE_dstein_work(LAPACK_COL_MAJOR, size, diagonal, beside, (lapack_int)found,
-        values + k - found, block, end, vectors, size, work, iwork, failed);
+        values + k - found, block, &size, vectors, size, work, iwork, failed);
     if (info == 0 && prunesid_all_finite64_(vectors, found * n)) {
         info = LAPACKE_dormtr_work(LAPACK_COL_MAJOR, 'L', 'L', 'N', size, (lapack_int)found, g,
             size, tau, vectors, size, work, 40 * size);
@@ -1507,11 +1477,10 @@ PRUNESID_PRIVATE_ void prunesid_start_(const prunesid_config *config, const prun
  * of H = Q^T A A^T Q converge to the left singular vectors of A. The part of A A^T Q that Q does not
  * span is the next block, so its size is the residual and comes free, as H does.
  *   Why not fewer, fixed steps: neighbouring singular values are 1 to 4 % apart, and what 4 steps
- * keep of 576 x 1024 tokens is not what 10 do. Blocks of 8 reach a residual of 1e-6 for K = 16 with
- * 80 vectors, blocks of 4 with 62 and of 16 with 115 (K = 48: 144, 122, 185); of 8 they fill the
- * registers of one pass over A. An eigenvalue problem costs as much as 2 steps: none before 2 K + 48
- * vectors, where half the images are done, and then not before the factor of 8 that a step gains
- * promises success. 10 steps take 1.6 ms on one core, EXACT takes 35, one T x T x d sgemm 6.
+ * keep of 576 x 1024 tokens is not what 10 do. Blocks of 8 need 80 vectors for K = 16, of 4 62, of 16
+ * 115, and fill the registers of one pass over A. An eigenvalue problem costs as much as 2 steps: none
+ * before 2 K + 48 vectors, where half the images are done, and then not before the factor of 8 that a
+ * step gains promises success.
  *   Stop when every one of the top K has |A A^T v - theta v| <= 1e-6 theta + 4 eps theta_1: the
  * first term bounds the angle to the neighbours that are outside the basis (Rayleigh-Ritz separates
  * those inside it, so a gap of 0.1 % between two of the K does no harm), the second is the rounding
@@ -2224,11 +2193,9 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_share(const double *phi, size_t n_imag
         /* Settle the side whose violation is larger, so that the other side stays feasible. */
         for (size_t b = 0; b < n_images && violated; b++) {
             const double share = prunesid_share_(&f, b);
-            if (budgets[b] != SIZE_MAX) continue;
-            if (under >= over && share < prunesid_low_(&f, b))
-                budgets[b] = (size_t)prunesid_low_(&f, b);
-            else if (under < over && share > prunesid_high_(&f, b))
-                budgets[b] = (size_t)prunesid_high_(&f, b);
+            const double limit = under >= over ? prunesid_low_(&f, b) : prunesid_high_(&f, b);
+            if (budgets[b] == SIZE_MAX && (under >= over ? share < limit : share > limit))
+                budgets[b] = (size_t)limit;
         }
     }
 
