@@ -586,7 +586,6 @@ struct prunesid_complex_double_;
 #define PRUNESID_EXACT_ 9007199254740992.0 /* 2^53: whole numbers below are exact in a double */
 
 /* ---- >>kernels ---------------------------------------------------------------------------- */
-
 #if PRUNESID_SIMD > 0
 #define PRUNESID_INLINE_ static inline __attribute__((always_inline))
 #define PRUNESID_TARGET_512_ __attribute__((target("avx512f,fma"))) static inline
@@ -786,9 +785,8 @@ PRUNESID_INLINE_ float prunesid_dot_body_(const float *x, const float *y, size_t
 }
 PRUNESID_TARGETS_(float, prunesid_dot_, (x, y, n), const float *x, const float *y, size_t n)
 
-/* C = alpha op(A) op(B) + beta C, row-major, op(A) m x k, op(B) k x n. OpenBLAS calls its threads
- * when m n k exceeds 2^18; below that a product costs the same (measured: within 5 % for these
- * shapes), its bits depend on nothing but the operands, and callers can thread over images. */
+/* C = alpha op(A) op(B) + beta C, row-major, in products of m n k <= 2^18: OpenBLAS calls no threads
+ * then, so that the bits depend on the operands alone. It costs the same, within 5 %. */
 #define PRUNESID_GEMM_(name, real, blas)                                                           \
     PRUNESID_PRIVATE_ void name(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n,        \
         size_t k, real alpha, const real *a, size_t lda, const real *b, size_t ldb, real beta,     \
@@ -809,10 +807,9 @@ PRUNESID_GEMM_(prunesid_sgemm_, float, cblas_sgemm)
 PRUNESID_GEMM_(prunesid_dgemm_, double, cblas_dgemm)
 #undef PRUNESID_GEMM_
 
-/* Tiles of the products with few vectors: out [<= 8, 3] = X Y^T over k floats, a multiple of 16, and
- * out [<= 8, 48] (+)= X Y over k rows of Y; half of that for AVX2. Intrinsics, since compilers do not
- * fuse a * b + c under -std=c99: half the speed. What lies beyond m and n is read from a place that
- * exists, and not stored. */
+/* Tiles of the products below: out [<= 8, 3] = X Y^T over k floats, and out [<= 8, 48] (+)= X Y over k
+ * rows of Y; half of that for AVX2. Intrinsics, since compilers do not fuse a * b + c under -std=c99.
+ * What lies beyond m and n is read from a place that exists, and not stored. */
 #if PRUNESID_SIMD > 0
 #define PRUNESID_EACH_(i, n) _Pragma("GCC unroll 8") for (size_t i = 0; i < (n); i++)
 #define PRUNESID_GRID_(c, mr, r) PRUNESID_EACH_(c, mr) PRUNESID_EACH_(r, 3)
@@ -873,9 +870,8 @@ PRUNESID_TILES_(256_, __m256, _mm256, 8, 4, PRUNESID_WHOLE_)
 #undef PRUNESID_EACH_
 #endif
 
-/* out [m, n] = X [m, k] Y^T (Y [n, k], k a multiple of 16), or out + X Y or X Y (Y [k, n], n a
- * multiple of 16), for few rows m. BLAS would pack Y, here A, each time, which takes longer than the
- * product. Within (k + 8) 2^-24 |x| |y|. */
+/* out [m, n] = X [m, k] Y^T (k a multiple of 16), or (+)= X Y (n a multiple of 16), for few rows m:
+ * BLAS would take longer to pack Y than to multiply by it. Within (k + 8) 2^-24 |x| |y|. */
 PRUNESID_PRIVATE_ void prunesid_dots_(int simd, size_t m, size_t n, size_t k, const float *x,
     size_t ldx, const float *y, size_t ldy, float *out, size_t ldo) {
 #if PRUNESID_SIMD > 0
@@ -950,7 +946,6 @@ PRUNESID_PRIVATE_ void prunesid_sort_(prunesid_rank_ *r, size_t n) {
 }
 
 /* ---- >>checks ----------------------------------------------------------------------------- */
-
 /* a * b, or SIZE_MAX if it does not fit; SIZE_MAX stays SIZE_MAX. */
 PRUNESID_PRIVATE_ size_t prunesid_times_(size_t a, size_t b) {
     return b != 0 && a > SIZE_MAX / b ? SIZE_MAX : a * b;
@@ -1056,7 +1051,6 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_input_(const prunesid_config *c
 }
 
 /* ---- >>workspace -------------------------------------------------------------------------- */
-
 typedef struct prunesid_arena_ {
     unsigned char *base; /* NULL while only the size is asked for */
     size_t used, peak;   /* SIZE_MAX / 2 once something did not fit */
@@ -1218,7 +1212,6 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_open_(const prunesid_config *config,
 }
 
 /* ---- >>redundancy: Eq. 4 ------------------------------------------------------------------ */
-
 /* Fills p->inverse as well. With s = |sum_i x_i / |x_i||^2 and z nonzero rows, the sum over pairs
  * i < j is (s - z) / 2, and with the diagonal (s + z) / 2. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_redundancy_(
@@ -1244,11 +1237,9 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_redundancy_(
 }
 
 /* ---- >>psca: Eq. 1 and 2 ------------------------------------------------------------------ */
-
 /* The k largest eigenpairs of g [n, n], whose upper triangle is read and destroyed; those below 1e-14
- * of the largest are noise and become 0. dsyevr takes the same steps, but finds the values by a
- * bisection that costs three times dsterf's. 0, or what LAPACK said, or -1000 for an answer that is
- * not one. */
+ * of the largest are noise and become 0. (dsyevr's own bisection for the values costs three times
+ * dsterf.) 0, or what LAPACK said, or -1000 for an answer that is not finite. */
 PRUNESID_PRIVATE_ int prunesid_eigen_top_(
     const prunesid_eigen_ *eigen, double *g, size_t n, size_t k) {
     double *values = eigen->values, *diagonal = eigen->work, *beside = diagonal + n;
@@ -1297,20 +1288,22 @@ PRUNESID_PRIVATE_ void prunesid_means_(const prunesid_plan_ *p, const prunesid_t
     for (size_t k = 0; k < count; k++) p->mean[k] /= (double)(p->by_channel ? T : d);
 }
 
-/* p->panel [rows, cols] = that part of A in float64, from row i and column j on. */
-PRUNESID_PRIVATE_ void prunesid_panel_(const prunesid_plan_ *p, const prunesid_tokens *x, size_t i,
-    size_t rows, size_t j, size_t cols) {
-    for (size_t r = 0; r < rows; r++) {
-        const float *row = prunesid_row_(x, i + r, j, cols, p->row);
-        double *out = p->panel + r * cols;
-        for (size_t c = 0; c < cols; c++)
-            out[c] = prunesid_sigmoid64_((double)row[c]) - p->mean[p->by_channel ? j + c : i + r];
+/* p->panel [n_rows, n] = A's rows from at on, or its columns, where tokens are the smaller side. */
+PRUNESID_PRIVATE_ void prunesid_panel_(
+    const prunesid_plan_ *p, const prunesid_tokens *x, size_t at, size_t n_rows) {
+    const int on_channels = p->d <= p->T;
+    const size_t first = on_channels ? at : 0, end = on_channels ? at + n_rows : p->T;
+    const size_t begin = on_channels ? 0 : at, cols = on_channels ? p->d : n_rows;
+    for (size_t i = first; i < end; i++) {
+        const float *row = prunesid_row_(x, i, begin, cols, p->row);
+        for (size_t j = 0; j < cols; j++)
+            p->panel[on_channels ? (i - at) * p->n + j : j * p->n + i] =
+                prunesid_sigmoid64_((double)row[j]) - p->mean[p->by_channel ? begin + j : i];
     }
 }
 
-/* V = top K left singular vectors of A, in float64 by the Gram matrix of the smaller side, summed
- * over panels of A so that A itself is never stored. Squaring A costs half of the 16 digits, which
- * leaves singular values down to 1e-6 of the largest: what is below counts as 0. */
+/* V = top K left singular vectors of A, by the Gram matrix of the smaller side, summed over panels of
+ * A. Squaring costs half of the 16 digits: singular values below 1e-6 of the largest count as 0. */
 PRUNESID_PRIVATE_ int prunesid_exact_(const prunesid_plan_ *p, const prunesid_tokens *x) {
     const size_t T = p->T, d = p->d, K = p->K, n = p->n, step = PRUNESID_PANEL_;
     const int on_channels = d <= T;
@@ -1319,18 +1312,11 @@ PRUNESID_PRIVATE_ int prunesid_exact_(const prunesid_plan_ *p, const prunesid_to
     prunesid_means_(p, x);
     for (size_t at = 0, end = on_channels ? T : d; at < end; at += step) {
         const size_t width = end - at < step ? end - at : step;
-        const CBLAS_TRANSPOSE first = on_channels ? CblasTrans : CblasNoTrans;
-        const CBLAS_TRANSPOSE second = on_channels ? CblasNoTrans : CblasTrans;
-        const size_t ld = on_channels ? d : width;
-        if (on_channels)
-            prunesid_panel_(p, x, at, width, 0, d);
-        else
-            prunesid_panel_(p, x, 0, T, at, width);
+        prunesid_panel_(p, x, at, width);
         for (size_t j = 0; j < n; j += step) { /* the upper triangle, a block column at a time */
             const size_t cols = n - j < step ? n - j : step;
-            prunesid_dgemm_(first, second, j + cols, cols, width, 1.0, p->panel, ld,
-                on_channels ? p->panel + j : p->panel + j * ld, ld, at == 0 ? 0.0 : 1.0,
-                p->gram + j, n);
+            prunesid_dgemm_(CblasTrans, CblasNoTrans, j + cols, cols, width, 1.0, p->panel, n,
+                p->panel + j, n, at == 0 ? 0.0 : 1.0, p->gram + j, n);
         }
     }
     for (size_t i = 0; i < n; i++) {
@@ -1352,7 +1338,7 @@ PRUNESID_PRIVATE_ int prunesid_exact_(const prunesid_plan_ *p, const prunesid_to
     }
     for (size_t at = 0; at < T; at += step) { /* V = A W / s */
         const size_t rows = T - at < step ? T - at : step;
-        prunesid_panel_(p, x, at, rows, 0, d);
+        prunesid_panel_(p, x, at, rows);
         prunesid_dgemm_(CblasNoTrans, CblasTrans, rows, K, d, 1.0, p->panel, d, p->exact.vectors, d,
             0.0, p->part, K);
         for (size_t i = 0; i < rows; i++)
@@ -1596,7 +1582,6 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_loadings_(const prunesid_config *conf
 }
 
 /* ---- >>group: Eq. 3 ----------------------------------------------------------------------- */
-
 PRUNESID_PUBLIC_ prunesid_status prunesid_group(const float *loadings, size_t n_tokens,
     size_t n_groups, size_t ld_loadings, int32_t *group, float *loading) {
     if (loadings == NULL || group == NULL || loading == NULL) return PRUNESID_ERROR_NULL;
@@ -1618,7 +1603,6 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_group(const float *loadings, size_t n_
 }
 
 /* ---- >>threshold: Eq. 4 ------------------------------------------------------------------- */
-
 PRUNESID_PUBLIC_ double prunesid_threshold(
     const prunesid_config *config, const prunesid_information *information) {
     const double N = (double)config->budget;
@@ -1629,7 +1613,6 @@ PRUNESID_PUBLIC_ double prunesid_threshold(
 }
 
 /* ---- >>nms -------------------------------------------------------------------------------- */
-
 /* p->wide = the tokens as float32, where they are not. */
 PRUNESID_PRIVATE_ void prunesid_widen_all_(const prunesid_plan_ *p, const prunesid_tokens *x) {
     for (size_t i = 0; i < p->T && x->dtype != PRUNESID_F32; i++)
@@ -1652,8 +1635,7 @@ PRUNESID_PRIVATE_ double prunesid_cosine_(
     return prunesid_dot64_(rows + i * ld, rows + j * ld, d) * p->inverse[i] * p->inverse[j];
 }
 
-/* Fills order, members and survivors as prunesid_nms documents; p->inverse is ready, and p->wide is
- * filled here if pairs matter. */
+/* As prunesid_nms documents; p->inverse is ready, p->wide is filled here if pairs matter. */
 PRUNESID_PRIVATE_ void prunesid_nms_(const prunesid_config *config, const prunesid_plan_ *p,
     const prunesid_tokens *x, const int32_t *group, const float *scores, double tau, int32_t *order,
     int32_t *members, int32_t *survivors) {
@@ -1700,7 +1682,6 @@ PRUNESID_PRIVATE_ void prunesid_nms_(const prunesid_config *config, const prunes
 }
 
 /* ---- >>quotas ----------------------------------------------------------------------------- */
-
 /* n_k = floor(N v_k / sum v), then the largest remainders up. */
 PRUNESID_PRIVATE_ void prunesid_quotas_proportional_(
     const prunesid_plan_ *p, const int32_t *survivors, size_t N, int32_t *quota) {
@@ -1785,9 +1766,7 @@ PRUNESID_PRIVATE_ void prunesid_quotas_(const prunesid_config *config, const pru
 }
 
 /* ---- >>select: the stages in order -------------------------------------------------------- */
-
-/* Protected tokens are kept already: they leave order, members and survivors, which the quotas then
- * share. */
+/* Protected tokens are kept: they leave order, members and survivors, which the quotas share. */
 PRUNESID_PRIVATE_ void prunesid_set_aside_(const prunesid_config *config, const prunesid_plan_ *p) {
     size_t n = 0;
     memset(p->state, PRUNESID_SUPPRESSED, p->T);
@@ -1970,7 +1949,6 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *co
 }
 
 /* ---- >>config ----------------------------------------------------------------------------- */
-
 PRUNESID_PUBLIC_ const char *prunesid_status_string(prunesid_status status) {
     switch ((int)status) {
 #define PRUNESID_X_(name, value, text)                                                             \
@@ -2037,7 +2015,6 @@ PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config) {
 }
 
 /* ---- >>stages: each alone ----------------------------------------------------------------- */
-
 PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_config *config,
     const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes,
     prunesid_information *out) {
@@ -2107,7 +2084,6 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
 }
 
 /* ---- >>dynamic ---------------------------------------------------------------------------- */
-
 /* Budgets in the making: settled[b] is SIZE_MAX while image b is free, else the limit it met. */
 typedef struct prunesid_filling_ {
     const double *phi;
@@ -2199,8 +2175,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_share(const double *phi, size_t n_imag
         }
     }
 
-    /* One more for each of the largest remainders: bisection finds the cut, and of those that lie
-     * between below and cut (equal, to 2^-60) the first get what is over. */
+    /* One more for each of the largest remainders, by bisection; of those between below and cut
+     * (equal, to 2^-60) the first get what is over. */
     double wanted = total, below = -1.0, cut = 1.0;
     for (size_t b = 0; b < n_images; b++) wanted -= floor(prunesid_share_(&f, b) + 1e-9);
     for (int step = 0; step < 61; step++) {
@@ -2249,7 +2225,6 @@ PRUNESID_PUBLIC_ size_t prunesid_budget_qwen2vl(size_t n_tokens, size_t budget) 
 }
 
 /* ---- >>regions ---------------------------------------------------------------------------- */
-
 PRUNESID_PUBLIC_ prunesid_region prunesid_region_init(
     size_t first, size_t n_tokens, size_t budget) {
     const prunesid_region region = {
@@ -2477,7 +2452,6 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_regions(const prunesid_config *
 }
 
 /* ---- >>after ------------------------------------------------------------------------------ */
-
 PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows, size_t row_bytes,
     size_t row_stride_bytes, const int32_t *indices, size_t n_indices, void *out,
     size_t out_stride_bytes) {
