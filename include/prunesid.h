@@ -34,27 +34,26 @@
  *   - Exactly min(N - reserved, T) distinct ascending indices, for every T >= 1 and N > reserved.
  *   - The same bits on every run, for every batch size and number of threads: the SVD's start block
  *     is a function of config.seed, and no product is large enough for OpenBLAS's threads. Another
- *     OPENBLAS_NUM_THREADS (by LAPACK's dsytrd) or another processor may now and then change the last
- *     bit of a loading.
- *   - No globals, no heap (but in *_alloc), no stdio, no locale, no errno, no change to BLAS threads.
- *     Re-entrant with distinct workspaces.
+ *     OPENBLAS_NUM_THREADS (by LAPACK's dsytrd) or another processor may now and then change the
+ *     last bit of a loading.
+ *   - No globals, no heap (but in *_alloc), no stdio, no locale, no errno; OpenBLAS's threads are
+ *     left as they are. Re-entrant with distinct workspaces.
  *   - On any status but PRUNESID_OK nothing is written to an output.
  *   - Finiteness is tested on the bits, so -ffast-math does not defeat it.
  *
  * MEMORY
- *   Matrices are row-major; every stride is in elements, every size that ends in _bytes in bytes.
- *   The caller owns all memory; nothing is kept between calls. An array that is written overlaps no
- *   other, except as prunesid_gather and prunesid_positions say.
+ *   Matrices are row-major; strides are in elements, sizes that end in _bytes in bytes. The caller
+ *   owns all memory; nothing is kept between calls. An array that is written overlaps no other, but
+ *   where prunesid_gather and prunesid_positions say so.
  *
  * NUMERICS
- *   rho, phi, tau: float64. NMS compares in float32 where the rounding bound (d + 8) 2^-23 decides
- *   and in float64 where it does not: its decisions are those of float64. EXACT is float64. KRYLOV is
- *   float32 with a residual stop; where that leaves open which of a token's loadings is the largest,
- *   EXACT decides (up to min(T, d) = 1024; 9 of 465 images of 576 tokens when measured). What may
- *   still differ is the order of two tokens whose loadings agree to 1e-5: one token in one of about
- *   500 selections. A component whose singular value is below 1e-6 of the largest is noise, so is
- *   contrast below 1e-12, and of equal singular values that K cuts through none may be found: loadings
- *   are 0 there. A processor told to take subnormal numbers for zero does so with tokens. */
+ *   rho, phi, tau and EXACT: float64. NMS decides as float64 does: by float32 where its rounding
+ *   bound (d + 8) 2^-23 allows. KRYLOV: float32 with a residual stop; where that leaves open which of
+ *   a token's loadings is the largest, EXACT decides (up to min(T, d) = 1024; 9 of 465 images of 576
+ *   tokens when measured). What may still differ is the order of two tokens whose loadings agree to
+ *   1e-5: one token in one of about 500 selections. Loadings are 0 for a component whose singular
+ *   value is below 1e-6 of the largest, for contrast below 1e-12, and maybe for one of equal singular
+ *   values that K cuts through. A processor told to flush subnormal numbers does so with tokens. */
 #if defined(PRUNESID_DECLARATIONS) || defined(PRUNESID_IMPLEMENTATION)
 #if defined(PRUNESID_H) && !defined(PRUNESID_H_SHARED_)
 #error "prunesid.h: this unit already has the inline functions; it cannot share a copy as well"
@@ -167,14 +166,13 @@ typedef enum prunesid_dtype {
     PRUNESID_BF16 = 2 /* the upper half of a binary32, as uint16_t */
 } prunesid_dtype;
 
-/* What became of a token. */
 typedef enum prunesid_state {
     PRUNESID_KEPT = 0,
     PRUNESID_OVER_QUOTA = 1, /* survived NMS, but its group's quota was full */
     PRUNESID_SUPPRESSED = 2  /* too similar to a survivor, or its score was not positive */
 } prunesid_state;
 
-/* A view of T x d tokens; it owns nothing. ld > d is legal (features that carry extra planes). */
+/* A view of T x d tokens. ld > d is legal (features that carry extra planes). */
 typedef struct prunesid_tokens {
     const void *data;     /* row i starts at element i * ld; aligned to its element */
     prunesid_dtype dtype; /* of every element */
@@ -198,9 +196,8 @@ typedef struct prunesid_config {
     uint64_t (*clock_ns)(void);       /* a clock for stats.ns_*; default NULL: they stay 0 */
 } prunesid_config;
 
-/* The redundancy of one image (Eq. 4). */
 typedef struct prunesid_information {
-    double rho;       /* mean of cos(x_i, x_j) over i < j; 0 if T is 1 */
+    double rho;       /* Eq. 4: mean of cos(x_i, x_j) over i < j; 0 if T is 1 */
     double rho_cells; /* the same sum with the diagonal, over all T * T cells (QWEN2VL's) */
     double phi;       /* 1 - rho */
     size_t n_nonzero; /* rows that are not all zero */
@@ -238,7 +235,6 @@ typedef struct prunesid_output {
     prunesid_stats stats;    /* written */
 } prunesid_output;
 
-/* Memory for prunesid_select_alloc. */
 typedef struct prunesid_allocator {
     void *(*allocate)(size_t n_bytes, void *user); /* aligned to PRUNESID_ALIGNMENT, or NULL */
     void (*release)(void *memory, void *user);
@@ -251,9 +247,8 @@ typedef struct prunesid_calibration {
     uint64_t n_images; /* images seen */
 } prunesid_calibration;
 
-/* Where the budgets of regions come from. */
 typedef enum prunesid_sharing {
-    PRUNESID_FIXED = 0,   /* each region has its own */
+    PRUNESID_FIXED = 0,   /* each region has its own budget */
     PRUNESID_BY_SIZE = 1, /* config.budget for all, shared in proportion to their tokens */
     PRUNESID_BY_PHI = 2   /* config.budget for all, in proportion to phi: rich regions get more */
 } prunesid_sharing;
@@ -270,12 +265,11 @@ typedef struct prunesid_region {
     prunesid_status status; /* written: its own */
 } prunesid_region;
 
-/* Threads for regions. */
 typedef struct prunesid_threads {
     size_t n_workers; /* >= 1 */
     /* Calls task(data, i, worker) once for every i < n_tasks, with a worker < n_workers that no two
-     * calls have at the same time, and returns when all are done. NULL: OpenMP's threads, in a unit
-     * that is compiled with OpenMP; one worker needs neither. */
+     * calls have at the same time, and returns when all are done. NULL: OpenMP, if the unit is
+     * compiled with it; one worker needs neither. */
     void (*run)(void (*task)(void *data, size_t i, size_t worker), void *data, size_t n_tasks,
         size_t n_workers, void *user);
     void *user;
@@ -308,7 +302,7 @@ typedef enum prunesid_position_policy {
 
 /* ---- EASY ------------------------------------------------------------------------------- */
 
-/* A constant text for a status; "unknown status" for any other number. */
+/* A constant text, "unknown status" for any other number. */
 PRUNESID_PUBLIC_ const char *prunesid_status_string(prunesid_status status);
 
 /* Every field filled, as prunesid_config says; nothing is checked before prunesid_select does. */
@@ -369,16 +363,15 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_from_loadings(const prunesid_co
 
 /* ---- DYNAMIC: the information-aware ratio ------------------------------------------------- */
 
-/* rho and phi of one image in O(T d), from |sum_i x_i / |x_i|| : no T x T matrix. The budget in
- * config does not matter (1 will do). Zero rows count as orthogonal to everything.
+/* rho and phi of one image in O(T d), from |sum_i x_i / |x_i||; whatever the budget in config. Zero
+ * rows count as orthogonal to everything.
  * Status: OK, NULL, the configuration's and the tokens' errors, WORKSPACE_*. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_config *config,
     const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes,
     prunesid_information *out);
 
-/* Budgets of B images in proportion to max(phi_b, 0), summing to exactly B * N as far as the limits
- * allow: clamp(c phi_b, low_b, high_b) with the one c that makes the sum right, then largest
- * remainders, the lower index first among equals.
+/* Budgets of B images: clamp(c max(phi_b, 0), low_b, high_b) with the c that makes their sum B * N, as
+ * far as the limits allow, then largest remainders, the lower index first among equals.
  *   phi      [B] finite         low   [B] floors, or NULL: 1 each
  *   budget   N, the mean        high  [B] ceilings, or NULL: B * N each
  *   budgets  [B] written
@@ -391,9 +384,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_im
 PRUNESID_PUBLIC_ prunesid_status prunesid_share(const double *weights, size_t n_shares,
     size_t total, const size_t *low, const size_t *high, size_t *shares);
 
-/* The budget of one image whatever else is in its batch, so that the result can be cached:
- * clamp(round(N phi / phi_ref), low, min(high, 2147483647)), halves to even; phi below 0 counts as
- * 0. low is 1 + the reserved rows at least, for a budget that prunesid_select takes.
+/* The budget of one image whatever else is in its batch: clamp(round(N max(phi, 0) / phi_ref), low,
+ * min(high, 2147483647)), halves to even. prunesid_select needs a low of 1 + reserved at least.
  * Status: OK, NULL, BUDGET (N is 0 or too large), PHI, LIMITS. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_budget(
     double phi, double phi_ref, size_t budget, size_t low, size_t high, size_t *out);
@@ -420,8 +412,7 @@ PRUNESID_PUBLIC_ size_t prunesid_regions_n_kept(const prunesid_config *config,
 PRUNESID_PUBLIC_ size_t prunesid_regions_workspace_size(const prunesid_config *config,
     prunesid_sharing sharing, const prunesid_region *regions, size_t n_regions, size_t n_workers);
 
-/* Prunes every region by itself, as prunesid_select does with the region's budget: the same bits
- * whatever the other regions and the threads.
+/* Prunes every region as prunesid_select does, to the same bits whatever the others and the threads.
  *   config     n_tokens: T of all regions and of what lies between them; budget: N of all regions
  *              together, not read if FIXED; the rest holds for each region. protected_indices are
  *              numbers among all tokens, each in a region. Every worker calls clock_ns
@@ -434,9 +425,8 @@ PRUNESID_PUBLIC_ size_t prunesid_regions_workspace_size(const prunesid_config *c
  * at most high, and T_r + reserved. Within these the total is exactly N. BY_PHI finds phi first, with
  * one more pass over the tokens.
  * Status: those of prunesid_select, and EMPTY (no regions), SHARING, REGION, LIMITS, TOTAL, THREADS.
- * A region that fails does not stop the others: its outputs are left alone, its status says why, and
- * the first such status is returned. Any other error, or one while phi is found, leaves every output
- * alone. */
+ * A region that fails does not stop the others: its outputs are left alone, its status says why, the
+ * first such status is returned. Any other error, or one while phi is found, writes no output. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_select_regions(const prunesid_config *config,
     prunesid_sharing sharing, const prunesid_tokens *tokens, prunesid_region *regions,
     size_t n_regions, const prunesid_threads *threads, void *workspace, size_t workspace_bytes,
@@ -444,9 +434,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_regions(const prunesid_config *
 
 /* ---- AFTER ------------------------------------------------------------------------------- */
 
-/* out row j = rows row indices[j], each of row_bytes bytes; rows lie row_stride_bytes apart, out rows
- * out_stride_bytes. out may be rows itself (same stride) when indices ascend. Of several planes, as
- * in DeepStack's [L, T, H], gather each.
+/* out row j = rows row indices[j], each of row_bytes bytes. out may be rows itself (same stride) when
+ * indices ascend. Of several planes, as in DeepStack's [L, T, H], gather each.
  *   indices  [n_indices], each in [0, n_rows)
  * Status: OK, NULL, STRIDE (a stride < row_bytes), INDEX, OVERFLOW. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows, size_t row_bytes,
@@ -502,12 +491,10 @@ PRUNESID_PUBLIC_ double prunesid_threshold(
     const prunesid_config *config, const prunesid_information *information);
 
 /* NMS inside each of config->n_groups groups.
- *   group        [T] in [0, n_groups)
- *   scores       [T] finite
- *   order        [T] written: group after group; in each the survivors as picked, then the rest by
- *                falling score, the lower index first among equals. Protected tokens survive first
- *   n_members    [n_groups] written: tokens of each group
- *   n_survivors  [n_groups] written
+ *   group   [T] in [0, n_groups); scores [T] finite
+ *   order   [T] written: group after group; in each the survivors as picked, protected ones first, then
+ *           the rest by falling score, the lower index first among equals
+ *   n_members, n_survivors  [n_groups] written: tokens of each group, and those that survive
  * Status: as prunesid_select, and GROUP_INDEX, TAU. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
     const prunesid_tokens *tokens, const int32_t *group, const float *scores, double tau,
@@ -544,8 +531,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
 #include <omp.h>
 #endif
 
-/* cblas.h and lapacke.h would bring <complex.h> and its macro I; opaque types keep it out. A
- * unit that calls complex BLAS or LAPACK routines itself includes their headers before this one. */
+/* Opaque types keep <complex.h> and its macro I out. A unit that calls complex BLAS or LAPACK routines
+ * itself includes their headers before this one. */
 #ifndef CBLAS_H
 #ifndef FORCE_OPENBLAS_COMPLEX_STRUCT
 #define FORCE_OPENBLAS_COMPLEX_STRUCT
@@ -758,8 +745,8 @@ PRUNESID_INLINE_ double prunesid_dot64_(const float *x, const float *y, size_t n
     return sum;
 }
 
-/* 1 / |x|, 0 for a zero row, -1 for one that is not finite; adds x / |x| to sum [n]. No square of a
- * finite float32 leaves the range of float64, so their sum is finite exactly if every element is. */
+/* 1 / |x|, 0 for a zero row, -1 for one that is not finite; adds x / |x| to sum [n]. The squares'
+ * sum in float64 is finite exactly if every element is. */
 PRUNESID_INLINE_ double prunesid_unit_body_(const float *x, size_t n, double *sum) {
     const double square = prunesid_dot64_(x, x, n);
     const double inverse = square > 0.0 ? 1.0 / sqrt(square) : 0.0;
@@ -925,24 +912,17 @@ PRUNESID_PRIVATE_ int prunesid_before_(const prunesid_rank_ *a, const prunesid_r
     return a->key > b->key || (a->key >= b->key && a->index < b->index);
 }
 
-/* By falling key, the lower index first among equals; a heap sort, since qsort may allocate. */
+/* Shell sort: falling key, the lower index first among equals; in place, since qsort may allocate. */
 PRUNESID_PRIVATE_ void prunesid_sort_(prunesid_rank_ *r, size_t n) {
-    for (size_t built = n / 2, end = n; end > 1;) {
-        prunesid_rank_ moved;
-        if (built > 0) {
-            moved = r[--built];
-        } else {
-            moved = r[--end];
-            r[end] = r[0];
+    size_t gap = 1;
+    while (gap < n / 3) gap = 3 * gap + 1;
+    for (; gap > 0; gap /= 3)
+        for (size_t i = gap, hole; i < n; i++) {
+            const prunesid_rank_ moved = r[i];
+            for (hole = i; hole >= gap && prunesid_before_(&moved, &r[hole - gap]); hole -= gap)
+                r[hole] = r[hole - gap];
+            r[hole] = moved;
         }
-        size_t hole = built;
-        for (size_t child; (child = 2 * hole + 1) < end; hole = child) {
-            if (child + 1 < end && prunesid_before_(&r[child], &r[child + 1])) child++;
-            if (!prunesid_before_(&moved, &r[child])) break;
-            r[hole] = r[child];
-        }
-        r[hole] = moved;
-    }
 }
 
 /* ---- >>checks ----------------------------------------------------------------------------- */
@@ -1081,8 +1061,7 @@ PRUNESID_PRIVATE_ void prunesid_take_eigen_(
     PRUNESID_TAKE_(eigen->iwork, lapack_int, prunesid_times_(3, n));
 }
 
-/* What one run works on. The arrays of EXACT, of KRYLOV and SKETCH, and of NMS are never alive
- * together and lie in the same bytes. */
+/* The arrays of EXACT, of KRYLOV and SKETCH, and of NMS lie in the same bytes. */
 typedef struct prunesid_plan_ {
     size_t T, d, K;
     size_t n;                             /* min(T, d) */
@@ -1123,8 +1102,8 @@ typedef struct prunesid_plan_ {
     float *wide; /* [T, d] the tokens, where they are not float32 */
 } prunesid_plan_;
 
-/* n up to an odd multiple of 16 floats: rows an even number of cache lines apart (4 KiB for 1024
- * channels) compete for the same few sets of a cache, at up to twice the time. */
+/* n up to an odd multiple of 16: rows an even number of cache lines apart compete for a cache's sets,
+ * at up to twice the time. */
 PRUNESID_PRIVATE_ size_t prunesid_padded_(size_t n) {
     return ((n + PRUNESID_LANES_ - 1) / PRUNESID_LANES_ | 1) * PRUNESID_LANES_;
 }
@@ -1173,8 +1152,7 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
 
     const size_t shared = arena->used;
     PRUNESID_TAKE_(p->wide, float, prunesid_times_(T, d));
-    if (K > n) /* loadings from elsewhere: no SVD of ours */
-        return;
+    if (K > n) return; /* loadings from elsewhere: no SVD of ours */
 
     if (config->svd != PRUNESID_SVD_SKETCH) {
         arena->used = shared;
@@ -1324,8 +1302,7 @@ PRUNESID_PRIVATE_ int prunesid_exact_(const prunesid_plan_ *p, const prunesid_to
         p->state[i] = gram[i * n + i] > 0.0; /* no contrast in row i of A: no loadings */
     }
     memset(p->V, 0, T * K * sizeof(float));
-    if (trace <= (double)T * (double)d * 1e-24) /* the rounding of the means is all there is */
-        return 0;
+    if (trace <= (double)T * (double)d * 1e-24) return 0; /* no more than the means' rounding */
     const int info = prunesid_eigen_top_(&p->exact, p->gram, n, K);
     if (info != 0) return info;
     size_t rank = 0;
@@ -1379,11 +1356,10 @@ PRUNESID_PRIVATE_ void prunesid_matrix_(const prunesid_plan_ *p, const prunesid_
         for (size_t j = 0; j < d; j++) p->A[i * ld + j] -= p->row[j];
 }
 
-/* out [*rank, Tp] = an orthonormal basis of the rows of b [w, Tp], by pivoted Gauss-Jordan steps on
- * their Gram matrix (Cholesky QR). Rows with a squared length up to floor, and what the rows before
- * already span, fall away. */
-PRUNESID_PRIVATE_ void prunesid_orthonormalise_(
-    const prunesid_plan_ *p, const float *b, size_t w, double floor, float *out, size_t *rank) {
+/* out [r, Tp] = an orthonormal basis of the rows of b [w, Tp], by pivoted Gauss-Jordan steps on
+ * their Gram matrix (Cholesky QR), without rows of a squared length up to floor or already spanned. */
+PRUNESID_PRIVATE_ size_t prunesid_orthonormalise_(
+    const prunesid_plan_ *p, const float *b, size_t w, double floor, float *out) {
     double *g = p->G, *t = p->t;
     size_t r = 0;
     prunesid_dots_(p->simd, w, w, p->Tp, b, p->Tp, b, p->Tp, p->C, w);
@@ -1408,7 +1384,7 @@ PRUNESID_PRIVATE_ void prunesid_orthonormalise_(
         g[best * w + best] = 0.0;
     }
     if (r > 0) prunesid_sums_(p->simd, r, p->Tp, w, p->C, w, b, p->Tp, 0, out, p->Tp);
-    *rank = r;
+    return r;
 }
 
 /* b [w, Tp] -= b Q^T Q over the first m basis vectors; p->C [w, m] = -b Q^T. */
@@ -1475,15 +1451,15 @@ PRUNESID_PRIVATE_ void prunesid_start_(const prunesid_config *config, const prun
 PRUNESID_PRIVATE_ int prunesid_krylov_(
     const prunesid_config *config, const prunesid_plan_ *p, prunesid_stats *stats, int *converged) {
     const size_t K = p->K, b = p->block, most = p->most, ld = p->Tp;
-    size_t m = 0, w = b, r = 0, next = 2 * K + 6 * b;
+    size_t m = 0, w = b, next = 2 * K + 6 * b;
     double noise = 0.0; /* squared length below which a new direction is rounding */
     *converged = 0;
     prunesid_start_(config, p);
     while (m + b <= most) {
-        prunesid_orthonormalise_(p, p->B, w, noise, p->B2, &r);
+        const size_t r = prunesid_orthonormalise_(p, p->B, w, noise, p->B2);
         if (r == 0) return 0;
         prunesid_project_(p, m, p->B2, r);
-        prunesid_orthonormalise_(p, p->B2, r, 1e-4, p->Q + m * ld, &w);
+        w = prunesid_orthonormalise_(p, p->B2, r, 1e-4, p->Q + m * ld);
         if (w == 0) return 0;
         prunesid_power_(p, p->Q + m * ld, w);
         for (size_t j = 0; j < w && stats->svd_iterations == 0; j++) {
@@ -1495,9 +1471,7 @@ PRUNESID_PRIVATE_ int prunesid_krylov_(
         for (size_t i = 0; i < w; i++)
             for (size_t j = 0; j < m + w; j++) p->H[(m + i) * most + j] = -p->C[i * (m + w) + j];
         m += w;
-        if (m < next && m + b <= most) /* too early to pay for an eigenvalue problem */
-            continue;
-
+        if (m < next && m + b <= most) continue; /* too early for an eigenvalue problem */
         prunesid_dots_(p->simd, w, w, ld, p->B, ld, p->B, ld, p->C, w);
         const int info = prunesid_ritz_(p, m, K);
         if (info != 0) return info;
@@ -1531,13 +1505,12 @@ PRUNESID_PRIVATE_ int prunesid_krylov_(
 /* The released code's randomised SVD: two power iterations on K vectors, then Rayleigh-Ritz. */
 PRUNESID_PRIVATE_ int prunesid_sketch_(
     const prunesid_config *config, const prunesid_plan_ *p, prunesid_stats *stats) {
-    size_t r = 0;
     prunesid_start_(config, p);
-    prunesid_orthonormalise_(p, p->B, p->K, 0.0, p->Q, &r);
+    size_t r = prunesid_orthonormalise_(p, p->B, p->K, 0.0, p->Q);
     for (; stats->svd_iterations < 2 && r > 0; stats->svd_iterations++) {
         prunesid_power_(p, p->Q, r);
-        prunesid_orthonormalise_(p, p->B, r, 0.0, p->B2, &r);
-        prunesid_orthonormalise_(p, p->B2, r, 0.0, p->Q, &r);
+        r = prunesid_orthonormalise_(p, p->B, r, 0.0, p->B2);
+        r = prunesid_orthonormalise_(p, p->B2, r, 0.0, p->Q);
     }
     memset(p->V, 0, p->T * p->K * sizeof(float));
     if (r == 0) return 0;
@@ -1619,7 +1592,7 @@ PRUNESID_PRIVATE_ void prunesid_widen_all_(const prunesid_plan_ *p, const prunes
         prunesid_row_(x, i, 0, p->d, p->wide + i * p->d);
 }
 
-/* cos(x_i, x_j), in float32 where that decides on which side of tau it lies, else in float64. */
+/* cos(x_i, x_j), in float32 where that decides on which side of tau it lies. */
 PRUNESID_PRIVATE_ double prunesid_cosine_(
     const prunesid_plan_ *p, const prunesid_tokens *x, size_t i, size_t j, double tau) {
     const int in_place = x->dtype == PRUNESID_F32;
@@ -1748,11 +1721,8 @@ PRUNESID_PRIVATE_ void prunesid_quotas_bounded_(const prunesid_plan_ *p, const i
     prunesid_sort_(p->rank, K);
     for (size_t c = 0; c < K && given < want; c++) {
         const size_t k = (size_t)p->rank[c].index;
-        const size_t room =
-            prunesid_ceiling_(members[k], survivors[k], cap, raise) - (size_t)quota[k];
-        const size_t more = room < want - given ? room : want - given;
-        quota[k] += (int32_t)more;
-        given += more;
+        const size_t up = prunesid_ceiling_(members[k], survivors[k], cap, raise);
+        for (; (size_t)quota[k] < up && given < want; given++) quota[k]++;
     }
 }
 
@@ -1809,7 +1779,7 @@ PRUNESID_PRIVATE_ void prunesid_pick_(
     }
 }
 
-/* The kept token nearest to token i, of its own group or else of all; 9 is far from every cosine. */
+/* The kept token nearest to token i, of its own group or else of all; no cosine is near 9. */
 PRUNESID_PRIVATE_ int32_t prunesid_representative_(const prunesid_plan_ *p,
     const prunesid_tokens *x, const int32_t *kept, size_t n_kept, size_t i) {
     int32_t best = -1;
@@ -1842,8 +1812,7 @@ PRUNESID_PRIVATE_ void prunesid_write_(const prunesid_plan_ *p, const prunesid_t
     for (size_t i = 0; i < p->T && out->loading != NULL; i++)
         out->loading[i] = pruned ? p->loading[i] : 0.0f;
     if (out->representative == NULL) return;
-    if (pruned && stats->tau >= 1.0) /* else NMS has filled it */
-        prunesid_widen_all_(p, x);
+    if (pruned && stats->tau >= 1.0) prunesid_widen_all_(p, x); /* else NMS has */
     for (size_t i = 0; i < p->T; i++)
         out->representative[i] = p->state[i] == PRUNESID_KEPT
                                      ? (int32_t)i
@@ -1874,13 +1843,11 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_run_(const prunesid_config *config,
     memset(&stats, 0, sizeof stats);
     stats.preset = c.preset;
     stats.svd = c.svd;
-
     const uint64_t start = prunesid_now_(&c);
     PRUNESID_TRY_(prunesid_redundancy_(&plan, tokens, &information));
     stats.rho = information.rho;
     stats.phi = information.phi;
     stats.ns_redundancy = prunesid_now_(&c) - start;
-
     if (loadings != NULL)
         PRUNESID_TRY_(prunesid_group(loadings, T, plan.K, ld_loadings, plan.group, plan.loading));
     if (n_kept == T) {
@@ -1950,15 +1917,11 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *co
 
 /* ---- >>config ----------------------------------------------------------------------------- */
 PRUNESID_PUBLIC_ const char *prunesid_status_string(prunesid_status status) {
-    switch ((int)status) {
 #define PRUNESID_X_(name, value, text)                                                             \
-    case value:                                                                                    \
-        return text;
-        PRUNESID_STATUS_TABLE(PRUNESID_X_)
+    if (status == name) return text;
+    PRUNESID_STATUS_TABLE(PRUNESID_X_)
 #undef PRUNESID_X_
-    default:
-        return "unknown status";
-    }
+    return "unknown status";
 }
 
 PRUNESID_PUBLIC_ prunesid_config prunesid_config_init(
@@ -2020,13 +1983,10 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_config *conf
     prunesid_information *out) {
     prunesid_config c;
     prunesid_plan_ plan;
-    prunesid_information found;
     PRUNESID_TRY_(prunesid_check_input_(config, 0, tokens, &c));
     PRUNESID_TRY_(prunesid_open_(config, &c, workspace, workspace_bytes, &plan));
     if (out == NULL) return PRUNESID_ERROR_NULL;
-    PRUNESID_TRY_(prunesid_redundancy_(&plan, tokens, &found));
-    *out = found;
-    return PRUNESID_OK;
+    return prunesid_redundancy_(&plan, tokens, out);
 }
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_loadings(const prunesid_config *config,
@@ -2137,10 +2097,10 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_share(const double *phi, size_t n_imag
     if (f.asked > PRUNESID_EXACT_) return PRUNESID_ERROR_OVERFLOW;
     if (!prunesid_all_finite64_(phi, n_images)) return PRUNESID_ERROR_PHI;
     for (size_t b = 0; b < n_images; b++) {
-        if (prunesid_low_(&f, b) > (double)INT32_MAX ||
-            (high != NULL && (low != NULL ? low[b] : 1) > high[b]))
+        const double least = prunesid_low_(&f, b);
+        if (least > (double)INT32_MAX || (high != NULL && least > (double)high[b]))
             return PRUNESID_ERROR_LIMITS;
-        floors += prunesid_low_(&f, b);
+        floors += least;
         ceilings += prunesid_high_(&f, b);
         sum += phi[b] > 0.0 ? phi[b] : 0.0;
     }
