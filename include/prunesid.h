@@ -132,7 +132,6 @@ typedef enum prunesid_status {
 #define PRUNESID_X_(name, value, text) name = value,
     PRUNESID_STATUS_TABLE(PRUNESID_X_)
 #undef PRUNESID_X_
-        PRUNESID_STATUS_END_ = 1 /* not a status: closes the list without a trailing comma */
 } prunesid_status;
 
 /* The rules that belong together. N is the budget, K the number of groups.
@@ -301,7 +300,6 @@ typedef enum prunesid_position_policy {
 } prunesid_position_policy;
 
 /* ---- EASY ------------------------------------------------------------------------------- */
-
 /* A constant text, "unknown status" for any other number. */
 PRUNESID_PUBLIC_ const char *prunesid_status_string(prunesid_status status);
 
@@ -323,7 +321,6 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *co
     prunesid_output *out);
 
 /* ---- CORE ------------------------------------------------------------------------------- */
-
 /* min(N - reserved, T): how many indices prunesid_select writes; 0 if N <= reserved. */
 PRUNESID_PUBLIC_ size_t prunesid_n_kept(const prunesid_config *config);
 
@@ -331,10 +328,9 @@ PRUNESID_PUBLIC_ size_t prunesid_n_kept(const prunesid_config *config);
 PRUNESID_PUBLIC_ prunesid_config prunesid_config_resolve(
     const prunesid_config *config, int has_scores);
 
-/* Bytes of workspace that prunesid_select and every stage need: O(T (d + K)) and, unless SKETCH is
- * asked for, min(T, d)^2 float64 for EXACT's Gram matrix; 0 if the configuration is not valid. It
- * grows with T and with the budget, so one for a ceiling does for every budget below. Seed and clock
- * do not matter. */
+/* Bytes of workspace that prunesid_select and every stage need: O(T (d + K)) and, but for SKETCH,
+ * min(T, d)^2 float64 for EXACT; 0 if config is not valid. They grow with T and with the budget, so
+ * that those of a ceiling do for every budget below. Seed and clock do not matter. */
 PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config);
 
 /* Selects min(N - reserved, T) tokens; if that is T, without any SVD.
@@ -344,7 +340,6 @@ PRUNESID_PUBLIC_ size_t prunesid_workspace_size(const prunesid_config *config);
  *   scores     [T] importance, finite, or NULL: the loadings. A token with a score of 0 or less
  *              never survives NMS, but may fill a quota that survivors leave open
  *   workspace  prunesid_workspace_size bytes, aligned to PRUNESID_ALIGNMENT; its content is irrelevant
- *   out        see prunesid_output
  * Cost: KRYLOV about 4 T d m flops, m about 2 K + 6 b basis vectors in blocks of b (8 to 32);
  *   EXACT T d min(T, d) float64 flops and 4/3 min(T, d)^3 for the eigenvectors. NMS at most
  *   d (pairs inside groups) flops, none if tau >= 1; out->representative up to 2 T n_kept d.
@@ -362,7 +357,6 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_from_loadings(const prunesid_co
     void *workspace, size_t workspace_bytes, prunesid_output *out);
 
 /* ---- DYNAMIC: the information-aware ratio ------------------------------------------------- */
-
 /* rho and phi of one image in O(T d), from |sum_i x_i / |x_i||; whatever the budget in config. Zero
  * rows count as orthogonal to everything.
  * Status: OK, NULL, the configuration's and the tokens' errors, WORKSPACE_*. */
@@ -398,7 +392,6 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_calibrate(prunesid_calibration *calibr
 PRUNESID_PUBLIC_ size_t prunesid_budget_qwen2vl(size_t n_tokens, size_t budget);
 
 /* ---- REGIONS: tiles, frames, images in one call ------------------------------------------- */
-
 /* Rows [first, first + n_tokens) of the tokens; no scores, floor 0, no ceiling, no arrays. */
 PRUNESID_PUBLIC_ prunesid_region prunesid_region_init(size_t first, size_t n_tokens, size_t budget);
 
@@ -421,9 +414,8 @@ PRUNESID_PUBLIC_ size_t prunesid_regions_workspace_size(const prunesid_config *c
  *   threads    NULL: one worker, the caller's thread
  *   indices    [prunesid_regions_n_kept] ascending numbers among all tokens; regions[r].out.indices
  *              points to those of region r. Its order and representative are such numbers too
- * A shared N_r is at least low, and enough for the reserved rows and one token or the protected ones;
- * at most high, and T_r + reserved. Within these the total is exactly N. BY_PHI finds phi first, with
- * one more pass over the tokens.
+ * A shared N_r is at least low, and reserved + 1 or the protected ones; at most high, and T_r +
+ * reserved. Within these the total is exactly N. BY_PHI takes one more pass over the tokens, for phi.
  * Status: those of prunesid_select, and EMPTY (no regions), SHARING, REGION, LIMITS, TOTAL, THREADS.
  * A region that fails does not stop the others: its outputs are left alone, its status says why, the
  * first such status is returned. Any other error, or one while phi is found, writes no output. */
@@ -433,10 +425,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_regions(const prunesid_config *
     int32_t *indices);
 
 /* ---- AFTER ------------------------------------------------------------------------------- */
-
-/* out row j = rows row indices[j], each of row_bytes bytes. out may be rows itself (same stride) when
- * indices ascend. Of several planes, as in DeepStack's [L, T, H], gather each.
- *   indices  [n_indices], each in [0, n_rows)
+/* out row j = rows row indices[j], each of row_bytes bytes and in [0, n_rows). out may be rows itself
+ * (same stride) when indices ascend. Of several planes, as in DeepStack's [L, T, H], gather each.
  * Status: OK, NULL, STRIDE (a stride < row_bytes), INDEX, OVERFLOW. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows, size_t row_bytes,
     size_t row_stride_bytes, const int32_t *indices, size_t n_indices, void *out,
@@ -503,10 +493,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
 
 /* Shares config->budget over config->n_groups groups by the preset's rule (AUTO: bounded).
  *   PAPER    n_k = floor(N v_k / sum v), the largest remainders up; v_k itself if sum v <= N
- *   others   at least 1 a group, at most 5 ceil(N / 64), cumulative float32 rounding, then a fill by
- *            falling survivor count
- *   n_members, n_survivors  [n_groups] without the protected tokens; config->n_protected is taken
- *            off the budget
+ *   others   1 to 5 ceil(N / 64) a group, cumulative float32 rounding, fill by falling survivors
+ *   n_members, n_survivors  [n_groups] without the protected tokens, which are taken off the budget
  *   quotas   [n_groups] written; their sum may differ from the tokens to keep: the first that many
  *            in group order are kept, or the best-scored suppressed ones fill up (PAPER)
  * Status: OK, NULL, the configuration's errors, COUNTS, WORKSPACE_*. */
@@ -604,7 +592,6 @@ PRUNESID_PRIVATE_ int prunesid_simd_(void) {
                           : name##body_ arguments;                                                 \
     }
 
-/* Exponent bits all set: infinite or not a number. */
 PRUNESID_PRIVATE_ int prunesid_not_finite_(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -902,7 +889,6 @@ PRUNESID_PRIVATE_ double prunesid_key_(float x) {
     return bits >> 31 ? -(double)prunesid_size_(x) : (double)bits;
 }
 
-/* A token or group with what it is ranked by. */
 typedef struct prunesid_rank_ {
     double key;
     int32_t index;
@@ -967,7 +953,6 @@ PRUNESID_PRIVATE_ size_t prunesid_item_bytes_(prunesid_dtype dtype) {
     return dtype == PRUNESID_F32 ? sizeof(float) : sizeof(uint16_t);
 }
 
-/* The view without its values. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_view_(const prunesid_tokens *x) {
     if (x->n_tokens == 0 || x->dim == 0) return PRUNESID_ERROR_EMPTY;
     if (x->n_tokens > INT32_MAX || x->dim > INT32_MAX) return PRUNESID_ERROR_DIMENSION;
@@ -1064,21 +1049,19 @@ PRUNESID_PRIVATE_ void prunesid_take_eigen_(
 /* The arrays of EXACT, of KRYLOV and SKETCH, and of NMS lie in the same bytes. */
 typedef struct prunesid_plan_ {
     size_t T, d, K;
-    size_t n;                             /* min(T, d) */
-    size_t Tp, dp;                        /* T and d padded */
-    size_t block;                         /* b: vectors that KRYLOV adds in a step; K for SKETCH */
-    size_t most;                          /* the largest basis */
-    int direct;                           /* EXACT at once: asked for, or cheaper */
-    int simd;                             /* which kernels */
-    int by_channel;                       /* centre each channel, else each token */
-    double *inverse;                      /* [T] 1 / |x_i|, 0 for a zero row */
-    double *sum;                          /* [d] */
-    float *row;                           /* [max(d, 64)] */
-    float *V;                             /* [T, K] loadings */
-    float *loading;                       /* [T] */
-    int32_t *group;                       /* [T] */
-    int32_t *order;                       /* [T] tokens by group, survivors first */
-    int32_t *picked;                      /* [T] the kept ones as picked */
+    size_t n;                        /* min(T, d) */
+    size_t Tp, dp;                   /* T and d padded */
+    size_t block;                    /* b: vectors that KRYLOV adds in a step; K for SKETCH */
+    size_t most;                     /* the largest basis */
+    int direct;                      /* EXACT at once: asked for, or cheaper */
+    int simd;                        /* which kernels */
+    int by_channel;                  /* centre each channel, else each token */
+    double *inverse;                 /* [T] 1 / |x_i|, 0 for a zero row */
+    double *sum;                     /* [d] */
+    float *row;                      /* [max(d, 64)] */
+    float *V;                        /* [T, K] loadings */
+    float *loading;                  /* [T] */
+    int32_t *group, *order, *picked; /* [T]; tokens by group, survivors first; the kept as picked */
     int32_t *members, *survivors, *quota; /* [K] */
     prunesid_rank_ *rank;                 /* [max(T, K)] */
     uint8_t *state;                       /* [T] */
@@ -1096,7 +1079,7 @@ typedef struct prunesid_plan_ {
     float *C;             /* [block, most] */
     float *H;             /* [most, most] Q A A^T Q^T, lower triangle */
     double *H2;           /* [most, most] its copy for LAPACK */
-    double *G, *t;        /* [block, block] */
+    double *G;            /* [block, 2 block] */
     prunesid_eigen_ ritz; /* most, max(block, K) */
     /* NMS */
     float *wide; /* [T, d] the tokens, where they are not float32 */
@@ -1173,8 +1156,7 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
         PRUNESID_TAKE_(p->C, float, prunesid_times_(m, b));
         PRUNESID_TAKE_(p->H, float, prunesid_times_(m, m));
         PRUNESID_TAKE_(p->H2, double, prunesid_times_(m, m));
-        PRUNESID_TAKE_(p->G, double, prunesid_times_(b, b));
-        PRUNESID_TAKE_(p->t, double, prunesid_times_(b, b));
+        PRUNESID_TAKE_(p->G, double, prunesid_times_(2 * b, b));
         prunesid_take_eigen_(arena, m, config->svd == PRUNESID_SVD_SKETCH ? K : k, &p->ritz);
     }
 }
@@ -1360,28 +1342,30 @@ PRUNESID_PRIVATE_ void prunesid_matrix_(const prunesid_plan_ *p, const prunesid_
  * their Gram matrix (Cholesky QR), without rows of a squared length up to floor or already spanned. */
 PRUNESID_PRIVATE_ size_t prunesid_orthonormalise_(
     const prunesid_plan_ *p, const float *b, size_t w, double floor, float *out) {
-    double *g = p->G, *t = p->t;
+    double *g = p->G; /* [w, 2 w] the Gram matrix, and beside it what makes the basis of b */
+    const size_t ld = 2 * w;
     size_t r = 0;
     prunesid_dots_(p->simd, w, w, p->Tp, b, p->Tp, b, p->Tp, p->C, w);
-    memset(t, 0, w * w * sizeof(double));
-    for (size_t i = 0; i < w * w; i += w + 1)
-        t[i] = (double)p->C[i] > floor ? 1.0 / sqrt((double)p->C[i]) : 0.0;
-    for (size_t i = 0; i < w * w; i++)
-        g[i] = (double)p->C[i] * t[i / w * (w + 1)] * t[i % w * (w + 1)];
+    memset(g, 0, w * ld * sizeof(double));
+    for (size_t i = 0; i < w; i++) {
+        const double square = (double)p->C[i * w + i];
+        g[i * ld + w + i] = square > floor ? 1.0 / sqrt(square) : 0.0;
+    }
+    for (size_t i = 0; i < w; i++)
+        for (size_t j = 0; j < w; j++)
+            g[i * ld + j] = (double)p->C[i * w + j] * g[i * ld + w + i] * g[j * ld + w + j];
     for (; r < w; r++) {
         size_t best = 0;
-        for (size_t i = 1; i < w; i++) best = g[i * w + i] > g[best * w + best] ? i : best;
-        const double pivot = g[best * w + best], shrink = pivot > 1e-5 ? 1.0 / sqrt(pivot) : 0.0;
+        for (size_t i = 1; i < w; i++) best = g[i * ld + i] > g[best * ld + best] ? i : best;
+        const double *row = g + best * ld;
+        const double pivot = row[best], shrink = pivot > 1e-5 ? 1.0 / sqrt(pivot) : 0.0;
         if (shrink <= 0.0) break;
-        for (size_t j = 0; j < w; j++) p->C[r * w + j] = (float)(t[best * w + j] * shrink);
+        for (size_t j = 0; j < w; j++) p->C[r * w + j] = (float)(row[w + j] * shrink);
         for (size_t i = 0; i < w; i++) {
-            const double factor = i != best ? g[i * w + best] / pivot : 0.0;
-            for (size_t j = 0; j < w; j++) {
-                g[i * w + j] -= factor * g[best * w + j];
-                t[i * w + j] -= factor * t[best * w + j];
-            }
+            const double factor = i != best ? g[i * ld + best] / pivot : 0.0;
+            for (size_t j = 0; j < ld; j++) g[i * ld + j] -= factor * row[j];
         }
-        g[best * w + best] = 0.0;
+        g[best * ld + best] = 0.0;
     }
     if (r > 0) prunesid_sums_(p->simd, r, p->Tp, w, p->C, w, b, p->Tp, 0, out, p->Tp);
     return r;
@@ -1525,7 +1509,6 @@ PRUNESID_PRIVATE_ uint64_t prunesid_now_(const prunesid_config *config) {
     return config->clock_ns != NULL ? config->clock_ns() : 0;
 }
 
-/* p->V by the method that config asks for; tokens are finite. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_loadings_(const prunesid_config *config,
     const prunesid_plan_ *p, const prunesid_tokens *x, prunesid_stats *stats) {
     const uint64_t start = prunesid_now_(config);
@@ -1586,7 +1569,6 @@ PRUNESID_PUBLIC_ double prunesid_threshold(
 }
 
 /* ---- >>nms -------------------------------------------------------------------------------- */
-/* p->wide = the tokens as float32, where they are not. */
 PRUNESID_PRIVATE_ void prunesid_widen_all_(const prunesid_plan_ *p, const prunesid_tokens *x) {
     for (size_t i = 0; i < p->T && x->dtype != PRUNESID_F32; i++)
         prunesid_row_(x, i, 0, p->d, p->wide + i * p->d);
@@ -1655,7 +1637,6 @@ PRUNESID_PRIVATE_ void prunesid_nms_(const prunesid_config *config, const prunes
 }
 
 /* ---- >>quotas ----------------------------------------------------------------------------- */
-/* n_k = floor(N v_k / sum v), then the largest remainders up. */
 PRUNESID_PRIVATE_ void prunesid_quotas_proportional_(
     const prunesid_plan_ *p, const int32_t *survivors, size_t N, int32_t *quota) {
     size_t given = 0, n_survivors = 0;
@@ -1796,7 +1777,6 @@ PRUNESID_PRIVATE_ int32_t prunesid_representative_(const prunesid_plan_ *p,
     return best;
 }
 
-/* Writes every output from p->state and p->picked; nothing can fail any more. */
 PRUNESID_PRIVATE_ void prunesid_write_(const prunesid_plan_ *p, const prunesid_tokens *x,
     const prunesid_stats *stats, prunesid_output *out) {
     const int pruned = stats->n_groups > 0;
@@ -1819,7 +1799,6 @@ PRUNESID_PRIVATE_ void prunesid_write_(const prunesid_plan_ *p, const prunesid_t
                                      : prunesid_representative_(p, x, out->indices, n, i);
 }
 
-/* All that a selection checks but the workspace and the tokens' values. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_select_(const prunesid_config *config,
     const prunesid_tokens *tokens, int has_loadings, const float *scores,
     const prunesid_output *out, prunesid_config *c) {
@@ -2044,7 +2023,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
 }
 
 /* ---- >>dynamic ---------------------------------------------------------------------------- */
-/* Budgets in the making: settled[b] is SIZE_MAX while image b is free, else the limit it met. */
+/* settled[b] is SIZE_MAX while image b is free, else the limit it met. */
 typedef struct prunesid_filling_ {
     const double *phi;
     const size_t *low, *high;
@@ -2313,8 +2292,7 @@ PRUNESID_PRIVATE_ size_t prunesid_lay_out_regions_(prunesid_regions_ *g, void *w
 PRUNESID_PUBLIC_ size_t prunesid_regions_n_kept(const prunesid_config *config,
     prunesid_sharing sharing, const prunesid_region *regions, size_t n_regions) {
     prunesid_regions_ g;
-    const int good = !prunesid_open_regions_(&g, config, sharing, regions, n_regions, 1);
-    return good ? g.n_kept : 0;
+    return prunesid_open_regions_(&g, config, sharing, regions, n_regions, 1) ? 0 : g.n_kept;
 }
 
 PRUNESID_PUBLIC_ size_t prunesid_regions_workspace_size(const prunesid_config *config,
@@ -2324,7 +2302,6 @@ PRUNESID_PUBLIC_ size_t prunesid_regions_workspace_size(const prunesid_config *c
     return good ? prunesid_lay_out_regions_(&g, NULL) : 0;
 }
 
-/* One region: its phi, or its selection. */
 PRUNESID_PRIVATE_ void prunesid_region_task_(void *data, size_t r, size_t worker) {
     const prunesid_regions_ *g = (const prunesid_regions_ *)data;
     if (r >= g->n_regions || worker >= g->n_workers) return;
@@ -2438,7 +2415,6 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_mask(
     return PRUNESID_OK;
 }
 
-/* *n_visual = the tokens in the spans. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_spans_(
     const prunesid_span *spans, size_t n_spans, size_t n_prompt, size_t *n_visual) {
     size_t end = 0;
