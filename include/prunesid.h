@@ -25,10 +25,10 @@
  *
  * ONE SHARED COPY
  *   Define PRUNESID_DECLARATIONS to get prototypes only (no BLAS header is read), and compile one
- *   unit with PRUNESID_IMPLEMENTATION. PRUNESID_API is put in front of every public function
- *   (default: nothing). One unit uses one of the two ways: a mixed include is an #error.
- *   PRUNESID_SIMD (default 2) is the most that the kernels use of what an x86-64 processor turns out
- *   to have: 0 SSE2 and BLAS, 1 AVX2 and FMA, 2 AVX-512. Elsewhere it is 0.
+ *   unit with PRUNESID_IMPLEMENTATION; a unit uses this or the inline functions, not both.
+ *   PRUNESID_API (default: nothing) is put in front of every public function. PRUNESID_SIMD (default
+ *   2) is the most that the kernels use of an x86-64 processor: 0 SSE2 and BLAS, 1 AVX2 and FMA,
+ *   2 AVX-512. Elsewhere it is 0.
  *
  * GUARANTEES
  *   - Exactly min(N - reserved, T) distinct ascending indices, for every T >= 1 and N > reserved.
@@ -81,7 +81,6 @@
 #define PRUNESID_VERSION_MAJOR 0
 #define PRUNESID_VERSION_MINOR 1
 #define PRUNESID_VERSION_PATCH 0
-
 #define PRUNESID_ALIGNMENT 16 /* of a workspace, in bytes: what malloc gives */
 
 #ifdef __cplusplus
@@ -213,11 +212,8 @@ typedef struct prunesid_stats {
     int svd_iterations;  /* Krylov steps; 0 for EXACT */
     double svd_residual; /* KRYLOV: max_k |A A^T v_k - s_k^2 v_k| / s_k^2; else 0 */
     int lapack_info;     /* what LAPACK said when KRYLOV fell back because of it; else 0 */
-    uint64_t ns_redundancy; /* nanoseconds of each stage, by config.clock_ns */
-    uint64_t ns_sigmoid;    /* 0 where EXACT comes at once: part of ns_svd there */
-    uint64_t ns_svd;
-    uint64_t ns_nms;
-    uint64_t ns_quotas;
+    /* Nanoseconds of each stage, by config.clock_ns; ns_svd has the sigmoid too if EXACT at once */
+    uint64_t ns_redundancy, ns_sigmoid, ns_svd, ns_nms, ns_quotas;
 } prunesid_stats;
 
 /* Where the answer goes. Every array is the caller's; only indices is required. */
@@ -280,11 +276,10 @@ typedef struct prunesid_span {
 
 /* Position ids [n_sections, n_tokens]: 1 section, or the 3 or 4 of M-RoPE, one after the other. */
 typedef struct prunesid_position_ids {
-    void *ids;         /* int32_t or int64_t, each in [0, 2^62) */
-    size_t id_bytes;   /* 4 or 8 */
-    size_t n_sections; /* 1, 3 or 4 */
-    size_t n_tokens;
-    size_t ld; /* from section to section, in ids; >= n_tokens */
+    void *ids;           /* int32_t or int64_t, each in [0, 2^62) */
+    size_t id_bytes;     /* 4 or 8 */
+    size_t n_sections;   /* 1, 3 or 4 */
+    size_t n_tokens, ld; /* ld: from section to section, in ids; >= n_tokens */
 } prunesid_position_ids;
 
 /* Where tokens stand once others are gone.
@@ -425,8 +420,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_regions(const prunesid_config *
     int32_t *indices);
 
 /* ---- AFTER ------------------------------------------------------------------------------- */
-/* out row j = rows row indices[j], each of row_bytes bytes and in [0, n_rows). out may be rows itself
- * (same stride) when indices ascend. Of several planes, as in DeepStack's [L, T, H], gather each.
+/* out row j = rows row indices[j] (in [0, n_rows)), of row_bytes bytes. out may be rows itself (same
+ * stride) when indices ascend. Of several planes, as in DeepStack's [L, T, H], gather each.
  * Status: OK, NULL, STRIDE (a stride < row_bytes), INDEX, OVERFLOW. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows, size_t row_bytes,
     size_t row_stride_bytes, const int32_t *indices, size_t n_indices, void *out,
@@ -457,7 +452,6 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
 
 /* ---- STAGES: each alone, on the workspace of the same configuration ------------------------
  * They take AUTO for QWEN2VL; with scores, pass them prunesid_config_resolve(&config, 1). */
-
 /* OK, or the first thing wrong with the view; for TOKENS_NOT_FINITE the first such element's place
  * goes to *row and *column (either may be NULL). A view of scores or loadings finds theirs. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_tokens_check(
@@ -720,7 +714,7 @@ PRUNESID_PRIVATE_ double prunesid_sigmoid64_(double x) {
     return 1.0 / (1.0 + exp(-x));
 }
 
-/* x . y in float64: neither 1e30 nor 1e-38 squared leaves its range. */
+/* Neither 1e30 nor 1e-38 squared leaves the range of float64. */
 PRUNESID_INLINE_ double prunesid_dot64_(const float *x, const float *y, size_t n) {
     double lane[PRUNESID_LANES_] = {0};
     double sum = 0.0;
@@ -920,9 +914,7 @@ PRUNESID_PRIVATE_ size_t prunesid_times_(size_t a, size_t b) {
 /* Whether the indices ascend within [0, limit). */
 PRUNESID_PRIVATE_ int prunesid_ascending_(const int32_t *indices, size_t n, size_t limit) {
     for (size_t j = 0; j < n; j++)
-        if (indices[j] < 0 || (size_t)indices[j] >= limit ||
-            (j > 0 && indices[j] <= indices[j - 1]))
-            return 0;
+        if (indices[j] <= (j > 0 ? indices[j - 1] : -1) || (size_t)indices[j] >= limit) return 0;
     return 1;
 }
 
@@ -940,9 +932,9 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_config_(const prunesid_config *
     if (config->n_groups == 0 || config->n_groups > INT32_MAX) return PRUNESID_ERROR_GROUPS;
     if (config->n_protected > 0 && config->protected_indices == NULL) return PRUNESID_ERROR_NULL;
     if (config->n_protected > prunesid_n_kept(config)) return PRUNESID_ERROR_PROTECTED_COUNT;
-    return prunesid_ascending_(config->protected_indices, config->n_protected, T)
-               ? PRUNESID_OK
-               : PRUNESID_ERROR_PROTECTED_INDEX;
+    if (!prunesid_ascending_(config->protected_indices, config->n_protected, T))
+        return PRUNESID_ERROR_PROTECTED_INDEX;
+    return PRUNESID_OK;
 }
 
 PRUNESID_PRIVATE_ int prunesid_misaligned_(const void *data, size_t item_bytes) {
@@ -961,8 +953,8 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_view_(const prunesid_tokens *x)
     if (prunesid_times_(x->n_tokens, prunesid_times_(x->ld, sizeof(float))) > SIZE_MAX / 2)
         return PRUNESID_ERROR_OVERFLOW;
     if (x->data == NULL) return PRUNESID_ERROR_NULL;
-    return prunesid_misaligned_(x->data, prunesid_item_bytes_(x->dtype)) ? PRUNESID_ERROR_ALIGNMENT
-                                                                         : PRUNESID_OK;
+    const int misaligned = prunesid_misaligned_(x->data, prunesid_item_bytes_(x->dtype));
+    return misaligned ? PRUNESID_ERROR_ALIGNMENT : PRUNESID_OK;
 }
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_tokens_check(
@@ -1161,7 +1153,7 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
     }
 }
 
-/* Lays out a workspace for *c, which is *config with AUTO gone, if it is good for both. */
+/* c is config with AUTO gone. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_open_(const prunesid_config *config,
     const prunesid_config *c, void *workspace, size_t workspace_bytes, prunesid_plan_ *plan) {
     prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
@@ -1421,12 +1413,11 @@ PRUNESID_PRIVATE_ void prunesid_start_(const prunesid_config *config, const prun
 
 /* Block Krylov with full reorthogonalisation: Q spans B, A A^T B, (A A^T)^2 B ...; the Ritz vectors
  * of H = Q^T A A^T Q converge to the left singular vectors of A. The part of A A^T Q that Q does not
- * span is the next block, so its size is the residual and comes free, as H does.
- *   Why not fewer, fixed steps: neighbouring singular values are 1 to 4 % apart, and what 4 steps
- * keep of 576 x 1024 tokens is not what 10 do. Blocks of 8 need 80 vectors for K = 16, of 4 62, of 16
- * 115, and fill the registers of one pass over A. An eigenvalue problem costs as much as 2 steps: none
- * before 2 K + 48 vectors, where half the images are done, and then not before the factor of 8 that a
- * step gains promises success.
+ * span is the next block, and its size is the residual.
+ *   Neighbouring singular values are 1 to 4 % apart: what 4 steps keep of 576 x 1024 tokens is not what
+ * 10 do. Blocks of 8 fill the registers of one pass over A. An eigenvalue problem costs as much as 2
+ * steps: none before 2 K + 48 vectors, where half the images are done, and then not before the factor
+ * of 8 that a step gains promises success.
  *   Stop when every one of the top K has |A A^T v - theta v| <= 1e-6 theta + 4 eps theta_1: the
  * first term bounds the angle to the neighbours that are outside the basis (Rayleigh-Ritz separates
  * those inside it, so a gap of 0.1 % between two of the K does no harm), the second is the rounding
@@ -1599,11 +1590,7 @@ PRUNESID_PRIVATE_ void prunesid_nms_(const prunesid_config *config, const prunes
     memset(members, 0, K * sizeof(int32_t));
     for (size_t i = 0; i < T; i++) members[group[i]]++;
     /* Tokens by group: survivors[k] is where group k goes on until it gets its own meaning. */
-    int32_t offset = 0;
-    for (size_t k = 0; k < K; k++) {
-        survivors[k] = offset;
-        offset += members[k];
-    }
+    for (size_t k = 0; k < K; k++) survivors[k] = k > 0 ? survivors[k - 1] + members[k - 1] : 0;
     for (size_t i = 0, guard = 0; i < T; i++) {
         prunesid_rank_ *r = &p->rank[survivors[group[i]]++];
         r->key = prunesid_key_(scores[i]);
@@ -1662,11 +1649,16 @@ PRUNESID_PRIVATE_ size_t prunesid_ceiling_(
     return up < (size_t)members ? up : (size_t)members;
 }
 
-/* The released code's rule. Of N, reserved rows are not in the groups. */
-PRUNESID_PRIVATE_ void prunesid_quotas_bounded_(const prunesid_plan_ *p, const int32_t *members,
-    const int32_t *survivors, size_t N, size_t reserved, int32_t *quota) {
+/* PAPER's rule or the released code's. Of N, reserved rows are not in the groups. */
+PRUNESID_PRIVATE_ void prunesid_quotas_(const prunesid_config *config, const prunesid_plan_ *p,
+    const int32_t *members, const int32_t *survivors, int32_t *quota) {
+    const size_t N = config->budget - config->n_protected, reserved = config->reserved;
     const size_t K = p->K, cap = 5 * ((N + 63) / 64);
     size_t n_members = 0, n_survivors = 0, n_low = 0;
+    if (config->preset == PRUNESID_PAPER) {
+        prunesid_quotas_proportional_(p, survivors, N - reserved, quota);
+        return;
+    }
     for (size_t k = 0; k < K; k++) {
         n_members += (size_t)members[k];
         n_survivors += (size_t)survivors[k];
@@ -1705,15 +1697,6 @@ PRUNESID_PRIVATE_ void prunesid_quotas_bounded_(const prunesid_plan_ *p, const i
         const size_t up = prunesid_ceiling_(members[k], survivors[k], cap, raise);
         for (; (size_t)quota[k] < up && given < want; given++) quota[k]++;
     }
-}
-
-PRUNESID_PRIVATE_ void prunesid_quotas_(const prunesid_config *config, const prunesid_plan_ *p,
-    const int32_t *members, const int32_t *survivors, int32_t *quota) {
-    const size_t N = config->budget - config->n_protected;
-    if (config->preset == PRUNESID_PAPER)
-        prunesid_quotas_proportional_(p, survivors, N - config->reserved, quota);
-    else
-        prunesid_quotas_bounded_(p, members, survivors, N, config->reserved, quota);
 }
 
 /* ---- >>select: the stages in order -------------------------------------------------------- */
@@ -1760,7 +1743,7 @@ PRUNESID_PRIVATE_ void prunesid_pick_(
     }
 }
 
-/* The kept token nearest to token i, of its own group or else of all; no cosine is near 9. */
+/* The kept token nearest to i, of its own group or else of all; no cosine is near 9. */
 PRUNESID_PRIVATE_ int32_t prunesid_representative_(const prunesid_plan_ *p,
     const prunesid_tokens *x, const int32_t *kept, size_t n_kept, size_t i) {
     int32_t best = -1;
@@ -1844,7 +1827,6 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_run_(const prunesid_config *config,
     stats.n_groups = plan.K;
     stats.tau = prunesid_threshold(&c, &information);
     scores = scores != NULL ? scores : plan.loading;
-
     const uint64_t grouped = prunesid_now_(&c);
     prunesid_nms_(
         &c, &plan, tokens, plan.group, scores, stats.tau, plan.order, plan.members, plan.survivors);
@@ -2086,7 +2068,6 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_share(const double *phi, size_t n_imag
     if (!prunesid_all_finite64_(&sum, 1)) return PRUNESID_ERROR_PHI;
     double total = f.asked > floors ? f.asked : floors;
     total = total < ceilings ? total : ceilings;
-
     for (size_t b = 0; b < n_images; b++) budgets[b] = SIZE_MAX;
     for (int violated = 1; violated;) { /* water filling */
         double under = 0.0, over = 0.0;
@@ -2178,13 +2159,12 @@ typedef struct prunesid_regions_ {
     const prunesid_region *regions;
     prunesid_region *results; /* the same, to be written */
     int fixed;
-    size_t n_regions, n_workers;
-    size_t n_kept;               /* of all regions */
-    size_t worker_bytes;         /* for the most demanding region */
-    size_t worker_stride;        /* with guards, from worker to worker */
-    unsigned char *scratch;      /* [worker_bytes] of the first worker */
-    int32_t *guards;             /* [n_protected], likewise */
-    size_t *low, *high, *budget; /* of a share; low is then its place among the indices */
+    size_t n_regions, n_workers, n_kept; /* of all regions */
+    size_t worker_bytes;                 /* for the most demanding region */
+    size_t worker_stride;                /* with guards, from worker to worker */
+    unsigned char *scratch;              /* [worker_bytes] of the first worker */
+    int32_t *guards;                     /* [n_protected], likewise */
+    size_t *low, *high, *budget;         /* of a share; low is then its place among the indices */
     double *weight;
     int32_t *indices; /* NULL while phi is looked for */
 } prunesid_regions_;
@@ -2298,8 +2278,8 @@ PRUNESID_PUBLIC_ size_t prunesid_regions_n_kept(const prunesid_config *config,
 PRUNESID_PUBLIC_ size_t prunesid_regions_workspace_size(const prunesid_config *config,
     prunesid_sharing sharing, const prunesid_region *regions, size_t n_regions, size_t n_workers) {
     prunesid_regions_ g;
-    const int good = !prunesid_open_regions_(&g, config, sharing, regions, n_regions, n_workers);
-    return good ? prunesid_lay_out_regions_(&g, NULL) : 0;
+    if (prunesid_open_regions_(&g, config, sharing, regions, n_regions, n_workers)) return 0;
+    return prunesid_lay_out_regions_(&g, NULL);
 }
 
 PRUNESID_PRIVATE_ void prunesid_region_task_(void *data, size_t r, size_t worker) {
@@ -2490,7 +2470,6 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
     const int64_t base = ids->n_tokens > 0 ? prunesid_id_(ids, 0, 0) : 0;
     if (renumber && ids->id_bytes == 4 && base + (int64_t)n_rows - 1 > INT32_MAX)
         return PRUNESID_ERROR_POSITIONS;
-
     /* The largest id so far, as it was and as it is; drop: how far it came down at the last span. */
     int64_t before = base - 1, after = base - 1, drop = 0;
     for (size_t i = 0, j = 0, s = 0; i < ids->n_tokens; i++) {
