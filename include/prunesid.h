@@ -36,8 +36,8 @@
  *     is a function of config.seed, and no product is large enough for OpenBLAS's threads. Another
  *     OPENBLAS_NUM_THREADS (by LAPACK's dsytrd) or another processor may now and then change the
  *     last bit of a loading.
- *   - No globals, no heap (but in *_alloc), no stdio, no locale, no errno; OpenBLAS's threads are
- *     left as they are. Re-entrant with distinct workspaces.
+ *   - No globals, heap (but in *_alloc), stdio, locale, errno or change to OpenBLAS's threads.
+ *     Re-entrant with distinct workspaces.
  *   - On any status but PRUNESID_OK nothing is written to an output.
  *   - Finiteness is tested on the bits, so -ffast-math does not defeat it.
  *
@@ -74,7 +74,6 @@
 
 #ifndef PRUNESID_H
 #define PRUNESID_H
-
 #include <stddef.h>
 #include <stdint.h>
 
@@ -202,8 +201,7 @@ typedef struct prunesid_information {
 } prunesid_information;
 
 typedef struct prunesid_stats {
-    double rho;             /* Eq. 4 */
-    double phi;             /* 1 - rho */
+    double rho, phi;        /* Eq. 4; 1 - rho */
     double tau;             /* threshold; 0 where nothing was pruned (n_groups is 0 then) */
     prunesid_preset preset; /* the rules that were used: AUTO resolved */
     size_t n_groups;        /* K; 0 where nothing was pruned */
@@ -548,7 +546,6 @@ struct prunesid_complex_double_;
         const prunesid_status status_ = (call);                                                    \
         if (status_ != PRUNESID_OK) return status_;                                                \
     } while (0)
-
 #define PRUNESID_LANES_ 16 /* floats a kernel works on at once: a constant trip count vectorises */
 #define PRUNESID_PANEL_ 64 /* rows or columns of A that the float64 code holds at once */
 #define PRUNESID_FIRST_ 1e300              /* ranks a protected token above every float32 score */
@@ -672,12 +669,8 @@ PRUNESID_INLINE_ float prunesid_sigmoid_(float x) {
     const float f = t - (float)n;
     bits = (uint32_t)(n + 127) << 23;
     memcpy(&scale, &bits, sizeof scale);
-    float p = 1.53458118e-4f;
-    p = p * f + 1.339993122e-3f;
-    p = p * f + 9.618488958e-3f;
-    p = p * f + 5.550328777e-2f;
-    p = p * f + 0.240226469f;
-    p = p * f + 0.693147206f;
+    float p = (1.53458118e-4f * f + 1.339993122e-3f) * f + 9.618488958e-3f;
+    p = ((p * f + 5.550328777e-2f) * f + 0.240226469f) * f + 0.693147206f;
     p = p * f + 1.0f;
     return 1.0f / (1.0f + p * scale);
 }
@@ -932,9 +925,8 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_config_(const prunesid_config *
     if (config->n_groups == 0 || config->n_groups > INT32_MAX) return PRUNESID_ERROR_GROUPS;
     if (config->n_protected > 0 && config->protected_indices == NULL) return PRUNESID_ERROR_NULL;
     if (config->n_protected > prunesid_n_kept(config)) return PRUNESID_ERROR_PROTECTED_COUNT;
-    if (!prunesid_ascending_(config->protected_indices, config->n_protected, T))
-        return PRUNESID_ERROR_PROTECTED_INDEX;
-    return PRUNESID_OK;
+    const int good = prunesid_ascending_(config->protected_indices, config->n_protected, T);
+    return good ? PRUNESID_OK : PRUNESID_ERROR_PROTECTED_INDEX;
 }
 
 PRUNESID_PRIVATE_ int prunesid_misaligned_(const void *data, size_t item_bytes) {
@@ -1041,8 +1033,7 @@ PRUNESID_PRIVATE_ void prunesid_take_eigen_(
 /* The arrays of EXACT, of KRYLOV and SKETCH, and of NMS lie in the same bytes. */
 typedef struct prunesid_plan_ {
     size_t T, d, K;
-    size_t n;                        /* min(T, d) */
-    size_t Tp, dp;                   /* T and d padded */
+    size_t n, Tp, dp;                /* min(T, d); T and d padded */
     size_t block;                    /* b: vectors that KRYLOV adds in a step; K for SKETCH */
     size_t most;                     /* the largest basis */
     int direct;                      /* EXACT at once: asked for, or cheaper */
@@ -1051,8 +1042,7 @@ typedef struct prunesid_plan_ {
     double *inverse;                 /* [T] 1 / |x_i|, 0 for a zero row */
     double *sum;                     /* [d] */
     float *row;                      /* [max(d, 64)] */
-    float *V;                        /* [T, K] loadings */
-    float *loading;                  /* [T] */
+    float *V, *loading;              /* [T, K], [T] */
     int32_t *group, *order, *picked; /* [T]; tokens by group, survivors first; the kept as picked */
     int32_t *members, *survivors, *quota; /* [K] */
     prunesid_rank_ *rank;                 /* [max(T, K)] */
@@ -1190,8 +1180,8 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_redundancy_(
 
 /* ---- >>psca: Eq. 1 and 2 ------------------------------------------------------------------ */
 /* The k largest eigenpairs of g [n, n], whose upper triangle is read and destroyed; those below 1e-14
- * of the largest are noise and become 0. (dsyevr's own bisection for the values costs three times
- * dsterf.) 0, or what LAPACK said, or -1000 for an answer that is not finite. */
+ * of the largest are noise and become 0. In place of dsyevr, whose bisection costs three times dsterf.
+ * 0, or what LAPACK said, or -1000 for an answer that is not finite. */
 PRUNESID_PRIVATE_ int prunesid_eigen_top_(
     const prunesid_eigen_ *eigen, double *g, size_t n, size_t k) {
     double *values = eigen->values, *diagonal = eigen->work, *beside = diagonal + n;
@@ -1219,9 +1209,9 @@ PRUNESID_PRIVATE_ int prunesid_eigen_top_(
             size, tau, vectors, size, work, 40 * size);
     } else { /* inverse iteration can fail in a cluster: QR finds all the vectors, in place of g */
         info = LAPACKE_dorgtr_work(LAPACK_COL_MAJOR, 'L', size, g, size, tau, work, 40 * size);
-        if (info == 0)
-            info =
-                LAPACKE_dsteqr_work(LAPACK_COL_MAJOR, 'V', size, diagonal, beside, g, size, work);
+        info = info != 0 ? info
+                         : LAPACKE_dsteqr_work(
+                               LAPACK_COL_MAJOR, 'V', size, diagonal, beside, g, size, work);
         memcpy(vectors, g + (n - found) * n, found * n * sizeof(double));
     }
     if (info != 0) return (int)info;
@@ -1259,7 +1249,6 @@ PRUNESID_PRIVATE_ void prunesid_panel_(
 PRUNESID_PRIVATE_ int prunesid_exact_(const prunesid_plan_ *p, const prunesid_tokens *x) {
     const size_t T = p->T, d = p->d, K = p->K, n = p->n, step = PRUNESID_PANEL_;
     const int on_channels = d <= T;
-    const double *gram = p->gram;
     double trace = 0.0;
     prunesid_means_(p, x);
     for (size_t at = 0, end = on_channels ? T : d; at < end; at += step) {
@@ -1272,8 +1261,8 @@ PRUNESID_PRIVATE_ int prunesid_exact_(const prunesid_plan_ *p, const prunesid_to
         }
     }
     for (size_t i = 0; i < n; i++) {
-        trace += gram[i * n + i];
-        p->state[i] = gram[i * n + i] > 0.0; /* no contrast in row i of A: no loadings */
+        trace += p->gram[i * n + i];
+        p->state[i] = p->gram[i * n + i] > 0.0; /* no contrast in row i of A: no loadings */
     }
     memset(p->V, 0, T * K * sizeof(float));
     if (trace <= (double)T * (double)d * 1e-24) return 0; /* no more than the means' rounding */
@@ -2094,7 +2083,6 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_share(const double *phi, size_t n_imag
                 budgets[b] = (size_t)limit;
         }
     }
-
     /* One more for each of the largest remainders, by bisection; of those between below and cut
      * (equal, to 2^-60) the first get what is over. */
     double wanted = total, below = -1.0, cut = 1.0;
@@ -2417,14 +2405,13 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_prompt_rows(const prunesid_span *spans
     PRUNESID_TRY_(prunesid_check_spans_(spans, n_spans, n_prompt, &n_visual));
     if (kept == NULL || rows == NULL || n_rows == NULL) return PRUNESID_ERROR_NULL;
     if (!prunesid_ascending_(kept, n_kept, n_visual)) return PRUNESID_ERROR_INDEX;
-    for (size_t s = 0, j = 0; s <= n_spans; s++) {
-        for (const size_t end = s < n_spans ? spans[s].first : n_prompt; row < end; row++)
-            rows[n++] = (int32_t)row;
-        for (size_t i = 0; s < n_spans && i < spans[s].n_tokens; i++, row++, visual++)
-            if (j < n_kept && (size_t)kept[j] == visual) {
-                rows[n++] = (int32_t)row;
-                j++;
-            }
+    for (size_t s = 0, j = 0; row < n_prompt; row++) {
+        if (s < n_spans && row == spans[s].first + spans[s].n_tokens) s++;
+        const int is_visual = s < n_spans && row >= spans[s].first;
+        const int stays = !is_visual || (j < n_kept && (size_t)kept[j] == visual);
+        if (stays) rows[n++] = (int32_t)row;
+        j += is_visual && stays ? 1 : 0;
+        visual += is_visual ? 1 : 0;
     }
     *n_rows = n;
     return PRUNESID_OK;
