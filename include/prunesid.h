@@ -32,19 +32,17 @@
  *
  * GUARANTEES
  *   - Exactly min(N - reserved, T) distinct ascending indices, for every T >= 1 and N > reserved.
- *   - The same bits on every run, for every batch size and number of threads: the SVD's start block
- *     is a function of config.seed, and no product is large enough for OpenBLAS's threads. Another
- *     OPENBLAS_NUM_THREADS (by LAPACK's dsytrd) or another processor may now and then change the
- *     last bit of a loading.
+ *   - The same bits on every run, for every batch size and number of our threads: what is random is
+ *     a function of config.seed, and no product calls OpenBLAS's threads. OPENBLAS_NUM_THREADS (by
+ *     LAPACK's dsytrd) and the processor may now and then change the last bit of a loading.
  *   - No globals, heap (but in *_alloc), stdio, locale, errno or change to OpenBLAS's threads.
  *     Re-entrant with distinct workspaces.
  *   - On any status but PRUNESID_OK nothing is written to an output.
  *   - Finiteness is tested on the bits, so -ffast-math does not defeat it.
  *
  * MEMORY
- *   Matrices are row-major; strides are in elements, sizes that end in _bytes in bytes. The caller
- *   owns all memory; nothing is kept between calls. An array that is written overlaps no other, but
- *   where prunesid_gather and prunesid_positions say so.
+ *   Matrices are row-major, strides in elements, what ends in _bytes in bytes. The caller owns all
+ *   memory, nothing is kept between calls. An array that is written overlaps no other, unless said.
  *
  * NUMERICS
  *   rho, phi, tau and EXACT: float64. NMS decides as float64 does: by float32 where its rounding
@@ -317,7 +315,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *co
 /* min(N - reserved, T): how many indices prunesid_select writes; 0 if N <= reserved. */
 PRUNESID_PUBLIC_ size_t prunesid_n_kept(const prunesid_config *config);
 
-/* config with AUTO replaced by the rules it stands for, with scores or without, and n_groups set. */
+/* config with AUTO replaced by its rules, with scores or without, and n_groups set. */
 PRUNESID_PUBLIC_ prunesid_config prunesid_config_resolve(
     const prunesid_config *config, int has_scores);
 
@@ -357,8 +355,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_config *conf
     const prunesid_tokens *tokens, void *workspace, size_t workspace_bytes,
     prunesid_information *out);
 
-/* Budgets of B images: clamp(c max(phi_b, 0), low_b, high_b) with the c that makes their sum B * N, as
- * far as the limits allow, then largest remainders, the lower index first among equals.
+/* Budgets of B images: clamp(c max(phi_b, 0), low_b, high_b) with the c that makes their sum B * N
+ * as far as the limits allow, then largest remainders, the lower index first among equals.
  *   phi      [B] finite         low   [B] floors, or NULL: 1 each
  *   budget   N, the mean        high  [B] ceilings, or NULL: B * N each
  *   budgets  [B] written
@@ -367,7 +365,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_config *conf
 PRUNESID_PUBLIC_ prunesid_status prunesid_budgets(const double *phi, size_t n_images, size_t budget,
     const size_t *low, const size_t *high, size_t *budgets);
 
-/* The same with any total up to 2^53 and any finite weights in the place of phi. Status: the same. */
+/* The same with any total up to 2^53 and finite weights in the place of phi. Status: the same. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_share(const double *weights, size_t n_shares,
     size_t total, const size_t *low, const size_t *high, size_t *shares);
 
@@ -398,7 +396,7 @@ PRUNESID_PUBLIC_ size_t prunesid_regions_n_kept(const prunesid_config *config,
 PRUNESID_PUBLIC_ size_t prunesid_regions_workspace_size(const prunesid_config *config,
     prunesid_sharing sharing, const prunesid_region *regions, size_t n_regions, size_t n_workers);
 
-/* Prunes every region as prunesid_select does, to the same bits whatever the others and the threads.
+/* Prunes every region as prunesid_select does, to the same bits whatever the others and threads.
  *   config     n_tokens: T of all regions and of what lies between them; budget: N of all regions
  *              together, not read if FIXED; the rest holds for each region. protected_indices are
  *              numbers among all tokens, each in a region. Every worker calls clock_ns
@@ -474,8 +472,8 @@ PRUNESID_PUBLIC_ double prunesid_threshold(
 
 /* NMS inside each of config->n_groups groups.
  *   group   [T] in [0, n_groups); scores [T] finite
- *   order   [T] written: group after group; in each the survivors as picked, protected ones first, then
- *           the rest by falling score, the lower index first among equals
+ *   order   [T] written: group after group; in each the survivors as picked, protected ones first,
+ *           then the rest by falling score, the lower index first among equals
  *   n_members, n_survivors  [n_groups] written: tokens of each group, and those that survive
  * Status: as prunesid_select, and GROUP_INDEX, TAU. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
@@ -511,8 +509,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
 #include <omp.h>
 #endif
 
-/* Opaque types keep <complex.h> and its macro I out. A unit that calls complex BLAS or LAPACK routines
- * itself includes their headers before this one. */
+/* Opaque types keep <complex.h> and its macro I out. A unit that calls complex BLAS or LAPACK itself
+ * includes their headers before this one. */
 #ifndef CBLAS_H
 #ifndef FORCE_OPENBLAS_COMPLEX_STRUCT
 #define FORCE_OPENBLAS_COMPLEX_STRUCT
@@ -655,7 +653,7 @@ PRUNESID_PRIVATE_ const float *prunesid_row_(
     return prunesid_widen_(prunesid_simd_(), x->dtype, from, n, buffer);
 }
 
-/* 1 / (1 + e^-x) within 2^-23; 2^t = 2^n 2^f by a minimax polynomial. Clamping and rounding by way of
+/* 1 / (1 + e^-x) within 2^-23; 2^t = 2^n 2^f by a minimax polynomial. Clamping and rounding by
  * integers survive -ffast-math, and vectorise with SSE2 under plain -O2. */
 PRUNESID_INLINE_ float prunesid_sigmoid_(float x) {
     float t = x * -1.44269504f, scale;
@@ -885,7 +883,7 @@ PRUNESID_PRIVATE_ int prunesid_before_(const prunesid_rank_ *a, const prunesid_r
     return a->key > b->key || (a->key >= b->key && a->index < b->index);
 }
 
-/* Shell sort: falling key, the lower index first among equals; in place, since qsort may allocate. */
+/* Shell sort: falling key, the lower index first among equals; qsort may allocate. */
 PRUNESID_PRIVATE_ void prunesid_sort_(prunesid_rank_ *r, size_t n) {
     size_t gap = 1;
     while (gap < n / 3) gap = 3 * gap + 1;
@@ -1244,8 +1242,8 @@ PRUNESID_PRIVATE_ void prunesid_panel_(
     }
 }
 
-/* V = top K left singular vectors of A, by the Gram matrix of the smaller side, summed over panels of
- * A. Squaring costs half of the 16 digits: singular values below 1e-6 of the largest count as 0. */
+/* V = top K left singular vectors of A, by the Gram matrix of the smaller side, summed over panels.
+ * Squaring costs half of the 16 digits: singular values below 1e-6 of the largest count as 0. */
 PRUNESID_PRIVATE_ int prunesid_exact_(const prunesid_plan_ *p, const prunesid_tokens *x) {
     const size_t T = p->T, d = p->d, K = p->K, n = p->n, step = PRUNESID_PANEL_;
     const int on_channels = d <= T;
@@ -1656,7 +1654,7 @@ PRUNESID_PRIVATE_ void prunesid_quotas_(const prunesid_config *config, const pru
     /* Ceilings: min(cap, survivors), all raised by the least whole number that lets N fit. */
     const size_t aim = N < n_members ? N : n_members;
     size_t raise = 0, ceilings = 0;
-    for (;; raise++) {
+    for (;; raise += (aim - ceilings + K - 1) / K) { /* one more is worth K at most */
         ceilings = 0;
         for (size_t k = 0; k < K; k++)
             ceilings += prunesid_ceiling_(members[k], survivors[k], cap, raise);
@@ -1704,8 +1702,7 @@ PRUNESID_PRIVATE_ void prunesid_set_aside_(const prunesid_config *config, const 
         if (p->state[p->order[c]] != PRUNESID_KEPT) p->order[n++] = p->order[c];
 }
 
-/* Takes each group's quota, group by group, until n_kept tokens are picked; PAPER fills up with the
- * best suppressed ones. */
+/* Takes the groups' quotas until n_kept tokens are picked; PAPER fills up with suppressed ones. */
 PRUNESID_PRIVATE_ void prunesid_pick_(
     const prunesid_config *config, const prunesid_plan_ *p, const float *scores, size_t n_kept) {
     size_t n = config->n_protected, n_rest = 0;
@@ -1994,11 +1991,10 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
 }
 
 /* ---- >>dynamic ---------------------------------------------------------------------------- */
-/* settled[b] is SIZE_MAX while image b is free, else the limit it met. */
 typedef struct prunesid_filling_ {
     const double *phi;
     const size_t *low, *high;
-    size_t *settled;
+    size_t *settled; /* SIZE_MAX while image b is free, else the limit it met */
     size_t n_images;
     double asked, left, weight, n_free; /* B * N; what the free ones share, sum of phi, count */
 } prunesid_filling_;
