@@ -283,7 +283,8 @@ typedef struct prunesid_position_ids {
  *   COMPACT   as before; what follows a span, text or a second image, moves down to go on behind the
  *             largest kept position. Its ids have to be above the span's, as in every engine
  *   RENUMBER  consecutive
- * A fourth section of zeros, as llama.cpp's, stays one. */
+ * Of four sections the last is all zeros (t, y, x, 0 in llama.cpp), which it stays, or they are text,
+ * t, h, w (Transformers, OpenVINO), where the text's ids become consecutive under every policy. */
 typedef enum prunesid_position_policy {
     PRUNESID_POSITIONS_KEEP = 0,
     PRUNESID_POSITIONS_COMPACT = 1,
@@ -408,8 +409,9 @@ PRUNESID_PUBLIC_ size_t prunesid_regions_workspace_size(const prunesid_config *c
  * A shared N_r is at least low, and reserved + 1 or the protected ones; at most high, and T_r +
  * reserved. Within these the total is exactly N. BY_PHI takes one more pass over the tokens, for phi.
  * Status: those of prunesid_select, and EMPTY (no regions), SHARING, REGION, LIMITS, TOTAL, THREADS.
- * A region that fails does not stop the others: its outputs are left alone, its status says why, the
- * first such status is returned. Any other error, or one while phi is found, writes no output. */
+ * A region that fails does not stop the others: its status says why, its n_kept is 0, its arrays are
+ * left alone, and under BY_PHI the others share all of N; the first such status is returned. Any other
+ * error leaves everything alone. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_select_regions(const prunesid_config *config,
     prunesid_sharing sharing, const prunesid_tokens *tokens, prunesid_region *regions,
     size_t n_regions, const prunesid_threads *threads, void *workspace, size_t workspace_bytes,
@@ -417,7 +419,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_regions(const prunesid_config *
 
 /* ---- AFTER ------------------------------------------------------------------------------- */
 /* out row j = rows row indices[j] (in [0, n_rows)), of row_bytes bytes. out may be rows itself (same
- * stride) when indices ascend. Of several planes, as in DeepStack's [L, T, H], gather each.
+ * stride) when indices ascend strictly. Of several planes, as in DeepStack's [L, T, H], gather each.
  * Status: OK, NULL, STRIDE (a stride < row_bytes), INDEX, OVERFLOW. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows, size_t row_bytes,
     size_t row_stride_bytes, const int32_t *indices, size_t n_indices, void *out,
@@ -2270,6 +2272,7 @@ PRUNESID_PRIVATE_ void prunesid_region_task_(void *data, size_t r, size_t worker
     const prunesid_regions_ *g = (const prunesid_regions_ *)data;
     if (r >= g->n_regions || worker >= g->n_workers) return;
     prunesid_region *region = &g->results[r];
+    if (region->status != PRUNESID_ERROR_THREADS) return; /* done, or it failed before */
     const int32_t begin = (int32_t)region->first;
     const size_t ahead = worker * g->worker_stride;
     int32_t *guards = (int32_t *)(void *)((unsigned char *)g->guards + ahead);
@@ -2305,8 +2308,8 @@ PRUNESID_PRIVATE_ void prunesid_region_task_(void *data, size_t r, size_t worker
 
 PRUNESID_PRIVATE_ prunesid_status prunesid_run_regions_(
     prunesid_regions_ *g, const prunesid_threads *threads) {
-    for (size_t r = 0; r < g->n_regions; r++)
-        g->results[r].status = PRUNESID_ERROR_THREADS; /* until its task is run */
+    for (size_t r = 0; r < g->n_regions; r++) /* until its task is run */
+        if (g->results[r].status == PRUNESID_OK) g->results[r].status = PRUNESID_ERROR_THREADS;
     if (threads != NULL && threads->run != NULL) {
         threads->run(prunesid_region_task_, g, g->n_regions, g->n_workers, threads->user);
     } else {
@@ -2340,7 +2343,13 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_regions(const prunesid_config *
     PRUNESID_TRY_(prunesid_survey_(&g)); /* once more: there is room for the limits */
     g.tokens = tokens;
     g.results = regions;
-    if (sharing == PRUNESID_BY_PHI) PRUNESID_TRY_(prunesid_run_regions_(&g, threads));
+    for (size_t r = 0; r < n_regions; r++) {
+        regions[r].status = PRUNESID_OK;
+        regions[r].out.n_kept = 0;
+    }
+    if (sharing == PRUNESID_BY_PHI) (void)prunesid_run_regions_(&g, threads);
+    for (size_t r = 0; r < n_regions; r++) /* one that failed keeps nothing */
+        if (regions[r].status != PRUNESID_OK) g.low[r] = g.high[r] = config->reserved;
     if (!g.fixed)
         PRUNESID_TRY_(prunesid_share(g.weight, n_regions, config->budget, g.low, g.high, g.budget));
     g.indices = indices;
@@ -2358,13 +2367,16 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows
     size_t out_stride_bytes) {
     const unsigned char *from = (const unsigned char *)rows;
     unsigned char *to = (unsigned char *)out;
-    if (rows == NULL || indices == NULL || out == NULL) return PRUNESID_ERROR_NULL;
+    if (rows == NULL || (indices == NULL && n_indices > 0) || out == NULL)
+        return PRUNESID_ERROR_NULL;
     if (row_stride_bytes < row_bytes || out_stride_bytes < row_bytes) return PRUNESID_ERROR_STRIDE;
     if (prunesid_times_(n_rows, row_stride_bytes) > SIZE_MAX / 2 ||
         prunesid_times_(n_indices, out_stride_bytes) > SIZE_MAX / 2)
         return PRUNESID_ERROR_OVERFLOW;
     for (size_t j = 0; j < n_indices; j++)
-        if (indices[j] < 0 || (size_t)indices[j] >= n_rows) return PRUNESID_ERROR_INDEX;
+        if (indices[j] < 0 || (size_t)indices[j] >= n_rows ||
+            (rows == out && j > 0 && indices[j] <= indices[j - 1]))
+            return PRUNESID_ERROR_INDEX;
     for (size_t j = 0; j < n_indices; j++)
         memmove(to + j * out_stride_bytes, from + (size_t)indices[j] * row_stride_bytes, row_bytes);
     return PRUNESID_OK;
@@ -2372,7 +2384,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_mask(
     const int32_t *indices, size_t n_indices, size_t n_rows, uint8_t *mask) {
-    if (indices == NULL || mask == NULL) return PRUNESID_ERROR_NULL;
+    if ((indices == NULL && n_indices > 0) || mask == NULL) return PRUNESID_ERROR_NULL;
     if (!prunesid_ascending_(indices, n_indices, n_rows)) return PRUNESID_ERROR_INDEX;
     memset(mask, 0, n_rows);
     for (size_t j = 0; j < n_indices; j++) mask[indices[j]] = 1;
@@ -2399,7 +2411,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_prompt_rows(const prunesid_span *spans
     size_t n_prompt, const int32_t *kept, size_t n_kept, int32_t *rows, size_t *n_rows) {
     size_t n_visual, n = 0, row = 0, visual = 0;
     PRUNESID_TRY_(prunesid_check_spans_(spans, n_spans, n_prompt, &n_visual));
-    if (kept == NULL || rows == NULL || n_rows == NULL) return PRUNESID_ERROR_NULL;
+    if ((kept == NULL && n_kept > 0) || rows == NULL || n_rows == NULL) return PRUNESID_ERROR_NULL;
     if (!prunesid_ascending_(kept, n_kept, n_visual)) return PRUNESID_ERROR_INDEX;
     for (size_t s = 0, j = 0; row < n_prompt; row++) {
         if (s < n_spans && row == spans[s].first + spans[s].n_tokens) s++;
@@ -2435,48 +2447,51 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
     const prunesid_position_ids *ids, const prunesid_span *spans, size_t n_spans,
     const int32_t *rows, size_t n_rows, const prunesid_position_ids *out, int64_t *next) {
     const int renumber = policy == PRUNESID_POSITIONS_RENUMBER;
+    const int compact = policy == PRUNESID_POSITIONS_COMPACT;
     size_t n_visual;
     if (ids == NULL || out == NULL || next == NULL) return PRUNESID_ERROR_NULL;
     if ((unsigned)policy > PRUNESID_POSITIONS_RENUMBER) return PRUNESID_ERROR_POLICY;
     PRUNESID_TRY_(prunesid_check_ids_(ids, ids, ids->n_tokens));
     PRUNESID_TRY_(prunesid_check_ids_(out, ids, n_rows));
     PRUNESID_TRY_(prunesid_check_spans_(spans, n_spans, ids->n_tokens, &n_visual));
-    if (rows == NULL) return PRUNESID_ERROR_NULL;
+    if (rows == NULL && n_rows > 0) return PRUNESID_ERROR_NULL;
     if (!prunesid_ascending_(rows, n_rows, ids->n_tokens)) return PRUNESID_ERROR_INDEX;
-    int spare = ids->n_sections == 4; /* the last section is all zeros */
-    for (size_t k = 0; k < ids->n_sections; k++)
-        for (size_t i = 0; i < ids->n_tokens; i++) {
-            const int64_t id = prunesid_id_(ids, k, i);
-            if (id < 0 || id >> 62 != 0) return PRUNESID_ERROR_POSITIONS;
-            spare = spare && (k < 3 || id == 0);
+    const size_t S = ids->n_sections, n = ids->n_tokens;
+    int zeros = S == 4; /* the fourth section: it stays so; else the first is the text's */
+    for (size_t i = 0; i < n && zeros; i++) zeros = prunesid_id_(ids, 3, i) == 0;
+    const size_t begin = S == 4 && !zeros ? 1 : 0, end = S == 4 && zeros ? 3 : S;
+    const int64_t base = n > 0 ? prunesid_id_(ids, begin, 0) : 0;
+    for (int write = 0; write < 2; write++) { /* look at all of it first */
+        /* The largest id so far, as it was and as it is; drop: how far it came down at a span. */
+        int64_t before = base - 1, after = base - 1, drop = 0, fence = -1;
+        for (size_t i = 0, j = 0, s = 0; i < n; i++) {
+            const int stays = j < n_rows && (size_t)rows[j] == i;
+            for (size_t k = 0; k < S; k++) {
+                const int64_t id = prunesid_id_(ids, k, i), first = prunesid_id_(ids, k, 0);
+                const int is_grid = k >= begin && k < end;
+                if (id < 0 || id >> 62 != 0 || (is_grid && compact && id <= fence))
+                    return PRUNESID_ERROR_POSITIONS;
+                const int64_t moved = k >= end                ? 0
+                                      : renumber || k < begin ? first + (int64_t)j
+                                                              : id - drop;
+                before = is_grid && id > before ? id : before;
+                if (!stays) continue;
+                if (out->id_bytes == 4 && moved > INT32_MAX) return PRUNESID_ERROR_POSITIONS;
+                after = is_grid && moved > after ? moved : after;
+                if (write && out->id_bytes == 8)
+                    ((int64_t *)out->ids)[k * out->ld + j] = moved;
+                else if (write)
+                    ((int32_t *)out->ids)[k * out->ld + j] = (int32_t)moved;
+            }
+            j += stays ? 1 : 0;
+            if (s < n_spans && i + 1 == spans[s].first + spans[s].n_tokens) {
+                drop = compact ? before - after : 0;
+                fence = before;
+                s++;
+            }
         }
-    const int64_t base = ids->n_tokens > 0 ? prunesid_id_(ids, 0, 0) : 0;
-    if (renumber && ids->id_bytes == 4 && base + (int64_t)n_rows - 1 > INT32_MAX)
-        return PRUNESID_ERROR_POSITIONS;
-    /* The largest id so far, as it was and as it is; drop: how far it came down at the last span. */
-    int64_t before = base - 1, after = base - 1, drop = 0;
-    for (size_t i = 0, j = 0, s = 0; i < ids->n_tokens; i++) {
-        const int stays = j < n_rows && (size_t)rows[j] == i;
-        for (size_t k = 0; k < ids->n_sections; k++) {
-            const int64_t id = prunesid_id_(ids, k, i);
-            const int64_t moved = (k == 3 && spare) || id < drop ? 0
-                                  : renumber                     ? base + (int64_t)j
-                                                                 : id - drop;
-            before = id > before ? id : before;
-            if (!stays) continue;
-            after = moved > after ? moved : after;
-            if (out->id_bytes == 8)
-                ((int64_t *)out->ids)[k * out->ld + j] = moved;
-            else
-                ((int32_t *)out->ids)[k * out->ld + j] = (int32_t)moved;
-        }
-        j += stays ? 1 : 0;
-        if (s < n_spans && i + 1 == spans[s].first + spans[s].n_tokens) {
-            drop = policy == PRUNESID_POSITIONS_COMPACT ? before - after : 0;
-            s++;
-        }
+        if (write) *next = (policy == PRUNESID_POSITIONS_KEEP ? before : after) + 1;
     }
-    *next = (policy == PRUNESID_POSITIONS_KEEP ? before : after) + 1;
     return PRUNESID_OK;
 }
 

@@ -217,6 +217,20 @@ static const prompt prompts[] = {
         {{0, 5}}, 3, {1, 2, 4}, {{41, 42, 43}}, 44},
     {"renumber, that chunk, none of it", RENUMBER, 1, 5, {{41, 42, 43, 44, 45}}, 1, {{0, 5}}, 0,
         {0}, {{0}}, 41},
+    /* Transformers' and OpenVINO's [text, t, h, w]: a text, an image of 2 x 2, two texts */
+    {"keep, text and three sections", KEEP, 4, 7,
+        {{0, 1, 2, 3, 4, 5, 6}, {0, 1, 1, 1, 1, 3, 4}, {0, 1, 1, 2, 2, 3, 4},
+            {0, 1, 2, 1, 2, 3, 4}},
+        1, {{1, 4}}, 5, {0, 1, 4, 5, 6},
+        {{0, 1, 2, 3, 4}, {0, 1, 1, 3, 4}, {0, 1, 2, 3, 4}, {0, 1, 2, 3, 4}}, 5},
+    {"compact, text and three sections", COMPACT, 4, 7,
+        {{0, 1, 2, 3, 4, 5, 6}, {0, 1, 1, 1, 1, 3, 4}, {0, 1, 1, 2, 2, 3, 4},
+            {0, 1, 2, 1, 2, 3, 4}},
+        1, {{1, 4}}, 4, {0, 1, 5, 6}, {{0, 1, 2, 3}, {0, 1, 2, 3}, {0, 1, 2, 3}, {0, 1, 2, 3}}, 4},
+    {"renumber, text and three sections", RENUMBER, 4, 7,
+        {{0, 1, 2, 3, 4, 5, 6}, {0, 1, 1, 1, 1, 3, 4}, {0, 1, 1, 2, 2, 3, 4},
+            {0, 1, 2, 1, 2, 3, 4}},
+        1, {{1, 4}}, 4, {0, 3, 5, 6}, {{0, 1, 2, 3}, {0, 1, 2, 3}, {0, 1, 2, 3}, {0, 1, 2, 3}}, 4},
     {"renumber, four sections", RENUMBER, 4, 6, {CHUNK_T, CHUNK_Y, CHUNK_X, CHUNK_Z}, 1, {{0, 6}},
         3, {1, 3, 4}, {{17, 18, 19}, {17, 18, 19}, {17, 18, 19}, {0, 0, 0}}, 20},
     {"renumber, three sections", RENUMBER, 3, 10, {MIDDLE_T, MIDDLE_H, MIDDLE_W}, 1, {{2, 6}}, 6,
@@ -751,6 +765,18 @@ static void ids_have_a_range(void **unused) {
     }
 }
 
+/* What is behind a span stands above all that is before its end. */
+static void compact_needs_ids_that_rise(void **unused) {
+    (void)unused;
+    for (int policy = 0; policy < 3; policy++) {
+        call c = call_new(8);
+        c.policy = (prunesid_position_policy)policy;
+        set_id(&c, 1, E_TOKENS - 1, 7); /* the second span ends with 7 */
+        CHECK_STATUS(call_run(&c), policy == COMPACT ? PRUNESID_ERROR_POSITIONS : PRUNESID_OK,
+            "policy %d", policy);
+    }
+}
+
 /* E_ROWS rows from base on; 64 bits have room. */
 static void renumbered_ids_must_fit(void **unused) {
     (void)unused;
@@ -951,6 +977,7 @@ int main(void) {
         cmocka_unit_test(compact_of_everything_changes_nothing),
         cmocka_unit_test(each_cause_has_its_status),
         cmocka_unit_test(ids_have_a_range),
+        cmocka_unit_test(compact_needs_ids_that_rise),
         cmocka_unit_test(renumbered_ids_must_fit),
         cmocka_unit_test(rows_by_hand),
         cmocka_unit_test(rows_of_random_prompts),
