@@ -497,7 +497,6 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
 #ifdef __cplusplus
 }
 #endif
-
 #endif /* PRUNESID_H: stop here if you only want the interface */
 
 #if !defined(PRUNESID_H_DEFINED_) &&                                                               \
@@ -904,14 +903,12 @@ PRUNESID_PRIVATE_ size_t prunesid_times_(size_t a, size_t b) {
     return b != 0 && a > SIZE_MAX / b ? SIZE_MAX : a * b;
 }
 
-/* Whether the indices ascend within [0, limit). */
 PRUNESID_PRIVATE_ int prunesid_ascending_(const int32_t *indices, size_t n, size_t limit) {
     for (size_t j = 0; j < n; j++)
         if (indices[j] <= (j > 0 ? indices[j - 1] : -1) || (size_t)indices[j] >= limit) return 0;
     return 1;
 }
 
-/* config has been resolved: AUTO is gone, n_groups is set. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_config_(const prunesid_config *config) {
     const size_t T = config->n_tokens, d = config->dim, N = config->budget;
     if (T == 0 || d == 0) return PRUNESID_ERROR_EMPTY;
@@ -1063,8 +1060,7 @@ typedef struct prunesid_plan_ {
     double *H2;           /* [most, most] its copy for LAPACK */
     double *G;            /* [block, 2 block] */
     prunesid_eigen_ ritz; /* most, max(block, K) */
-    /* NMS */
-    float *wide; /* [T, d] the tokens, where they are not float32 */
+    float *wide;          /* NMS: [T, d] the tokens, where they are not float32 */
 } prunesid_plan_;
 
 /* n up to an odd multiple of 16: rows an even number of cache lines apart compete for a cache's sets,
@@ -1143,7 +1139,6 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(
     }
 }
 
-/* c is config with AUTO gone. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_open_(const prunesid_config *config,
     const prunesid_config *c, void *workspace, size_t workspace_bytes, prunesid_plan_ *plan) {
     prunesid_arena_ arena = {(unsigned char *)workspace, 0, 0};
@@ -1360,7 +1355,6 @@ PRUNESID_PRIVATE_ void prunesid_project_(const prunesid_plan_ *p, size_t m, floa
     prunesid_sums_(p->simd, w, p->Tp, m, p->C, m, p->Q, p->Tp, 1, b, p->Tp);
 }
 
-/* The top k eigenpairs of the lower triangle of p->H [m, m]. */
 PRUNESID_PRIVATE_ int prunesid_ritz_(const prunesid_plan_ *p, size_t m, size_t k) {
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j <= i; j++) p->H2[j * m + i] = (double)p->H[i * p->most + j];
@@ -2146,8 +2140,7 @@ typedef struct prunesid_regions_ {
     prunesid_region *results; /* the same, to be written */
     int fixed;
     size_t n_regions, n_workers, n_kept; /* of all regions */
-    size_t worker_bytes;                 /* for the most demanding region */
-    size_t worker_stride;                /* with guards, from worker to worker */
+    size_t worker_bytes, worker_stride;  /* for the most demanding region; with guards */
     unsigned char *scratch;              /* [worker_bytes] of the first worker */
     int32_t *guards;                     /* [n_protected], likewise */
     size_t *low, *high, *budget;         /* of a share; low is then its place among the indices */
@@ -2177,7 +2170,6 @@ PRUNESID_PRIVATE_ prunesid_config prunesid_alone_(
 PRUNESID_PRIVATE_ prunesid_status prunesid_survey_(prunesid_regions_ *g) {
     const size_t N = g->config->budget, reserved = g->config->reserved;
     size_t end = 0, floors = 0, ceilings = 0, n_protected = 0;
-    g->n_kept = 0;
     for (size_t r = 0; r < g->n_regions; r++) {
         const prunesid_region *region = &g->regions[r];
         const size_t T = region->n_tokens, most = T + reserved;
@@ -2205,6 +2197,8 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_survey_(prunesid_regions_ *g) {
         floors += low;
         ceilings += high;
         if (g->scratch != NULL) {
+            g->results[r].status = PRUNESID_OK;
+            g->results[r].out.n_kept = 0;
             g->low[r] = low;
             g->high[r] = high;
             g->budget[r] = c.budget;
@@ -2340,13 +2334,9 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_regions(const prunesid_config *
     PRUNESID_TRY_(
         prunesid_check_workspace_(prunesid_lay_out_regions_(&g, NULL), workspace, workspace_bytes));
     prunesid_lay_out_regions_(&g, workspace);
-    PRUNESID_TRY_(prunesid_survey_(&g)); /* once more: there is room for the limits */
     g.tokens = tokens;
     g.results = regions;
-    for (size_t r = 0; r < n_regions; r++) {
-        regions[r].status = PRUNESID_OK;
-        regions[r].out.n_kept = 0;
-    }
+    PRUNESID_TRY_(prunesid_survey_(&g)); /* once more: there is room for the limits */
     if (sharing == PRUNESID_BY_PHI) (void)prunesid_run_regions_(&g, threads);
     for (size_t r = 0; r < n_regions; r++) /* one that failed keeps nothing */
         if (regions[r].status != PRUNESID_OK) g.low[r] = g.high[r] = config->reserved;
@@ -2367,8 +2357,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows
     size_t out_stride_bytes) {
     const unsigned char *from = (const unsigned char *)rows;
     unsigned char *to = (unsigned char *)out;
-    if (rows == NULL || (indices == NULL && n_indices > 0) || out == NULL)
-        return PRUNESID_ERROR_NULL;
+    if (!rows || !out || (!indices && n_indices > 0)) return PRUNESID_ERROR_NULL;
     if (row_stride_bytes < row_bytes || out_stride_bytes < row_bytes) return PRUNESID_ERROR_STRIDE;
     if (prunesid_times_(n_rows, row_stride_bytes) > SIZE_MAX / 2 ||
         prunesid_times_(n_indices, out_stride_bytes) > SIZE_MAX / 2)
@@ -2392,9 +2381,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_mask(
 }
 
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_spans_(
-    const prunesid_span *spans, size_t n_spans, size_t n_prompt, size_t *n_visual) {
+    const prunesid_span *spans, size_t n_spans, size_t n_prompt) {
     size_t end = 0;
-    *n_visual = 0;
     if (spans == NULL && n_spans > 0) return PRUNESID_ERROR_NULL;
     if (n_prompt > INT32_MAX) return PRUNESID_ERROR_DIMENSION;
     for (size_t s = 0; s < n_spans; s++) {
@@ -2402,15 +2390,15 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_spans_(
             spans[s].n_tokens > n_prompt - spans[s].first)
             return PRUNESID_ERROR_REGION;
         end = spans[s].first + spans[s].n_tokens;
-        *n_visual += spans[s].n_tokens;
     }
     return PRUNESID_OK;
 }
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_prompt_rows(const prunesid_span *spans, size_t n_spans,
     size_t n_prompt, const int32_t *kept, size_t n_kept, int32_t *rows, size_t *n_rows) {
-    size_t n_visual, n = 0, row = 0, visual = 0;
-    PRUNESID_TRY_(prunesid_check_spans_(spans, n_spans, n_prompt, &n_visual));
+    size_t n_visual = 0, n = 0, row = 0, visual = 0;
+    PRUNESID_TRY_(prunesid_check_spans_(spans, n_spans, n_prompt));
+    for (size_t s = 0; s < n_spans; s++) n_visual += spans[s].n_tokens;
     if ((kept == NULL && n_kept > 0) || rows == NULL || n_rows == NULL) return PRUNESID_ERROR_NULL;
     if (!prunesid_ascending_(kept, n_kept, n_visual)) return PRUNESID_ERROR_INDEX;
     for (size_t s = 0, j = 0; row < n_prompt; row++) {
@@ -2448,12 +2436,11 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
     const int32_t *rows, size_t n_rows, const prunesid_position_ids *out, int64_t *next) {
     const int renumber = policy == PRUNESID_POSITIONS_RENUMBER;
     const int compact = policy == PRUNESID_POSITIONS_COMPACT;
-    size_t n_visual;
     if (ids == NULL || out == NULL || next == NULL) return PRUNESID_ERROR_NULL;
     if ((unsigned)policy > PRUNESID_POSITIONS_RENUMBER) return PRUNESID_ERROR_POLICY;
     PRUNESID_TRY_(prunesid_check_ids_(ids, ids, ids->n_tokens));
     PRUNESID_TRY_(prunesid_check_ids_(out, ids, n_rows));
-    PRUNESID_TRY_(prunesid_check_spans_(spans, n_spans, ids->n_tokens, &n_visual));
+    PRUNESID_TRY_(prunesid_check_spans_(spans, n_spans, ids->n_tokens));
     if (rows == NULL && n_rows > 0) return PRUNESID_ERROR_NULL;
     if (!prunesid_ascending_(rows, n_rows, ids->n_tokens)) return PRUNESID_ERROR_INDEX;
     const size_t S = ids->n_sections, n = ids->n_tokens;
@@ -2462,22 +2449,23 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
     const size_t begin = S == 4 && !zeros ? 1 : 0, end = S == 4 && zeros ? 3 : S;
     const int64_t base = n > 0 ? prunesid_id_(ids, begin, 0) : 0;
     for (int write = 0; write < 2; write++) { /* look at all of it first */
-        /* The largest id so far, as it was and as it is; drop: how far it came down at a span. */
-        int64_t before = base - 1, after = base - 1, drop = 0, fence = -1;
+        /* Behind the largest id so far, as it was and as it is; drop: how far that came down. */
+        int64_t before = base, after = base, drop = 0,
+                fence = 0; /* fence: before, at a span's end */
         for (size_t i = 0, j = 0, s = 0; i < n; i++) {
             const int stays = j < n_rows && (size_t)rows[j] == i;
             for (size_t k = 0; k < S; k++) {
                 const int64_t id = prunesid_id_(ids, k, i), first = prunesid_id_(ids, k, 0);
                 const int is_grid = k >= begin && k < end;
-                if (id < 0 || id >> 62 != 0 || (is_grid && compact && id <= fence))
+                if (id < 0 || id >> 62 != 0 || (is_grid && compact && id < fence))
                     return PRUNESID_ERROR_POSITIONS;
                 const int64_t moved = k >= end                ? 0
                                       : renumber || k < begin ? first + (int64_t)j
                                                               : id - drop;
-                before = is_grid && id > before ? id : before;
+                before = is_grid && id >= before ? id + 1 : before;
                 if (!stays) continue;
                 if (out->id_bytes == 4 && moved > INT32_MAX) return PRUNESID_ERROR_POSITIONS;
-                after = is_grid && moved > after ? moved : after;
+                after = is_grid && moved >= after ? moved + 1 : after;
                 if (write && out->id_bytes == 8)
                     ((int64_t *)out->ids)[k * out->ld + j] = moved;
                 else if (write)
@@ -2490,7 +2478,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy pol
                 s++;
             }
         }
-        if (write) *next = (policy == PRUNESID_POSITIONS_KEEP ? before : after) + 1;
+        if (write) *next = policy == PRUNESID_POSITIONS_KEEP ? before : after;
     }
     return PRUNESID_OK;
 }
