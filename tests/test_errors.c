@@ -667,9 +667,14 @@ static tiles tiles_new(prunesid_sharing sharing) {
     t.config = prunesid_config_init(PRUNESID_AUTO, T, D, 12);
     t.sharing = sharing;
     t.tokens = prunesid_tokens_view(NULL, PRUNESID_F32, T, D); /* data: see tiles_run */
-    t.regions[0] = prunesid_region_init(0, 8, 4);
-    t.regions[1] = prunesid_region_init(10, 8, 4);
-    t.regions[2] = prunesid_region_init(18, 9, 4);
+    static const size_t firsts[N_TILES] = {0, 10, 18}, sizes[N_TILES] = {8, 8, 9};
+    for (size_t r = 0; r < N_TILES;
+         r++) { /* no padding left open: they are compared byte by byte */
+        t.regions[r].first = firsts[r];
+        t.regions[r].n_tokens = sizes[r];
+        t.regions[r].high = SIZE_MAX;
+        t.regions[r].budget = 4;
+    }
     t.threads.n_workers = 1;
     t.n_regions = N_TILES;
     return t;
