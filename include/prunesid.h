@@ -20,15 +20,15 @@
  *     prunesid_output out = prunesid_output_init(kept);
  *     prunesid_status status = prunesid_select_alloc(&config, &tokens, NULL, NULL, &out);
  *     // kept[0 .. out.n_kept) are ascending token indices; status is 0 or says what is wrong
- *   Without a heap call: give prunesid_select the memory that prunesid_workspace_size asks for. Many
- *   tiles, frames or images, over threads: prunesid_select_regions. One stage alone: STAGES.
+ *   Without a heap call: give prunesid_select the memory that prunesid_workspace_size asks for.
+ *   Many tiles, frames or images, over threads: prunesid_select_regions. One stage alone: STAGES.
  *
  * ONE SHARED COPY
  *   Define PRUNESID_DECLARATIONS to get prototypes only (no BLAS header is read), and compile one
  *   unit with PRUNESID_IMPLEMENTATION; a unit uses this or the inline functions, not both.
- *   PRUNESID_API (default: nothing) is put in front of every public function. PRUNESID_SIMD (default
- *   2) is the most that the kernels use of an x86-64 processor: 0 SSE2 and BLAS, 1 AVX2 and FMA,
- *   2 AVX-512. Elsewhere it is 0.
+ *   PRUNESID_API (default: nothing) is put in front of every public function. PRUNESID_SIMD
+ *   (default 2) is the most that the kernels use of an x86-64 processor: 0 SSE2 and BLAS, 1 AVX2
+ *   and FMA, 2 AVX-512. Elsewhere it is 0.
  *
  * GUARANTEES
  *   - Exactly min(N - reserved, T) distinct ascending indices, for every T >= 1 and N > reserved.
@@ -131,10 +131,10 @@ typedef enum prunesid_status {
 } prunesid_status;
 
 /* The rules that belong together. N is the budget, K the number of groups.
- *             centring   K             score        rho of tau, lambda          quotas        reserved
- *   PAPER     channel    N / 4         any          Eq. 4, N / 32               proportional  0
- *   LLAVA     token      N / 4         any          Eq. 4, N / 32               bounded       1
- *   QWEN2VL   token      max(N/4, 4)   any          all cells, max(18 N/T, 1)   bounded       0
+ *             centring   K             score   rho of tau, lambda          quotas        reserved
+ *   PAPER     channel    N / 4         any     Eq. 4, N / 32               proportional  0
+ *   LLAVA     token      N / 4         any     Eq. 4, N / 32               bounded       1
+ *   QWEN2VL   token      max(N/4, 4)   any     all cells, max(18 N/T, 1)   bounded       0
  *   AUTO      the LLAVA rules with nothing reserved if scores are given, else the QWEN2VL rules
  * The score is the engine's importance if it gives one, else the loading. K <= min(T, d). */
 typedef enum prunesid_preset {
@@ -408,10 +408,10 @@ PRUNESID_PUBLIC_ size_t prunesid_regions_workspace_size(const prunesid_config *c
  *              points to those of region r. Its order and representative are such numbers too
  * A shared N_r is at least low, and reserved + 1 or the protected ones; at most high, and T_r +
  * reserved. Within these the total is exactly N. BY_PHI takes one more pass over the tokens, for phi.
- * Status: those of prunesid_select, and EMPTY (no regions), SHARING, REGION, LIMITS, TOTAL, THREADS.
- * A region that fails does not stop the others: its status says why, its n_kept is 0, its arrays are
- * left alone, and under BY_PHI the others share all of N; the first such status is returned. Any other
- * error leaves everything alone. */
+ * Status: those of prunesid_select, and EMPTY (no regions), SHARING, REGION, LIMITS, TOTAL,
+ * THREADS. A region that fails does not stop the others: its status says why, its n_kept is 0, its
+ * arrays are left alone, and under BY_PHI the others share all of N; the first such status is
+ * returned. Any other error leaves everything alone. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_select_regions(const prunesid_config *config,
     prunesid_sharing sharing, const prunesid_tokens *tokens, prunesid_region *regions,
     size_t n_regions, const prunesid_threads *threads, void *workspace, size_t workspace_bytes,
@@ -510,8 +510,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
 #include <omp.h>
 #endif
 
-/* Opaque types keep <complex.h> and its macro I out. A unit that calls complex BLAS or LAPACK itself
- * includes their headers before this one. */
+/* Opaque types keep <complex.h> and its macro I out. A unit that calls complex BLAS or LAPACK
+ * itself includes their headers before this one. */
 #ifndef CBLAS_H
 #ifndef FORCE_OPENBLAS_COMPLEX_STRUCT
 #define FORCE_OPENBLAS_COMPLEX_STRUCT
@@ -745,8 +745,8 @@ PRUNESID_INLINE_ float prunesid_dot_body_(const float *x, const float *y, size_t
 }
 PRUNESID_TARGETS_(float, prunesid_dot_, (x, y, n), const float *x, const float *y, size_t n)
 
-/* C = alpha op(A) op(B) + beta C, row-major, in products of m n k <= 2^18: OpenBLAS calls no threads
- * then, so that the bits depend on the operands alone. It costs the same, within 5 %. */
+/* C = alpha op(A) op(B) + beta C, row-major, in products of m n k <= 2^18: OpenBLAS calls no
+ * threads then, so that the bits depend on the operands alone. It costs the same, within 5 %. */
 #define PRUNESID_GEMM_(name, real, blas)                                                           \
     PRUNESID_PRIVATE_ void name(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n,        \
         size_t k, real alpha, const real *a, size_t lda, const real *b, size_t ldb, real beta,     \
@@ -767,9 +767,9 @@ PRUNESID_GEMM_(prunesid_sgemm_, float, cblas_sgemm)
 PRUNESID_GEMM_(prunesid_dgemm_, double, cblas_dgemm)
 #undef PRUNESID_GEMM_
 
-/* Tiles of the products below: out [<= 8, 3] = X Y^T over k floats, and out [<= 8, 48] (+)= X Y over k
- * rows of Y; half of that for AVX2. Intrinsics, since compilers do not fuse a * b + c under -std=c99.
- * What lies beyond m and n is read from a place that exists, and not stored. */
+/* Tiles of the products below: out [<= 8, 3] = X Y^T over k floats, and out [<= 8, 48] (+)= X Y
+ * over k rows of Y; half of that for AVX2. Intrinsics, since compilers do not fuse a * b + c under
+ * -std=c99. What lies beyond m and n is read from a place that exists, and not stored. */
 #if PRUNESID_SIMD > 0
 #define PRUNESID_EACH_(i, n) _Pragma("GCC unroll 8") for (size_t i = 0; i < (n); i++)
 #define PRUNESID_GRID_(c, mr, r) PRUNESID_EACH_(c, mr) PRUNESID_EACH_(r, 3)
@@ -1063,8 +1063,8 @@ typedef struct prunesid_plan_ {
     float *wide;          /* NMS: [T, d] the tokens, where they are not float32 */
 } prunesid_plan_;
 
-/* n up to an odd multiple of 16: rows an even number of cache lines apart compete for a cache's sets,
- * at up to twice the time. */
+/* n up to an odd multiple of 16: rows an even number of cache lines apart compete for a cache's
+ * sets, at up to twice the time. */
 PRUNESID_PRIVATE_ size_t prunesid_padded_(size_t n) {
     return ((n + PRUNESID_LANES_ - 1) / PRUNESID_LANES_ | 1) * PRUNESID_LANES_;
 }
@@ -1174,9 +1174,9 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_redundancy_(
 }
 
 /* ---- >>psca: Eq. 1 and 2 ------------------------------------------------------------------ */
-/* The k largest eigenpairs of g [n, n], whose upper triangle is read and destroyed; those below 1e-14
- * of the largest are noise and become 0. In place of dsyevr, whose bisection costs three times dsterf.
- * 0, or what LAPACK said, or -1000 for an answer that is not finite. */
+/* The k largest eigenpairs of g [n, n], whose upper triangle is read and destroyed; those below
+ * 1e-14 of the largest are noise and become 0. In place of dsyevr, whose bisection costs three
+ * times dsterf. 0, or what LAPACK said, or -1000 for an answer that is not finite. */
 PRUNESID_PRIVATE_ int prunesid_eigen_top_(
     const prunesid_eigen_ *eigen, double *g, size_t n, size_t k) {
     double *values = eigen->values, *diagonal = eigen->work, *beside = diagonal + n;
@@ -1395,12 +1395,12 @@ PRUNESID_PRIVATE_ void prunesid_start_(const prunesid_config *config, const prun
 }
 
 /* Block Krylov with full reorthogonalisation: Q spans B, A A^T B, (A A^T)^2 B ...; the Ritz vectors
- * of H = Q^T A A^T Q converge to the left singular vectors of A. The part of A A^T Q that Q does not
- * span is the next block, and its size is the residual.
+ * of H = Q^T A A^T Q converge to the left singular vectors of A. The part of A A^T Q that Q does
+ * not span is the next block, and its size is the residual.
  *   Neighbouring singular values are 1 to 4 % apart: what 4 steps keep of 576 x 1024 tokens is not what
- * 10 do. Blocks of 8 fill the registers of one pass over A. An eigenvalue problem costs as much as 2
- * steps: none before 2 K + 48 vectors, where half the images are done, and then not before the factor
- * of 8 that a step gains promises success.
+ * 10 do. Blocks of 8 fill the registers of one pass over A. An eigenvalue problem costs as much as
+ * 2 steps: none before 2 K + 48 vectors, where half the images are done, and then not before the
+ * factor of 8 that a step gains promises success.
  *   Stop when every one of the top K has |A A^T v - theta v| <= 1e-6 theta + 4 eps theta_1: the
  * first term bounds the angle to the neighbours that are outside the basis (Rayleigh-Ritz separates
  * those inside it, so a gap of 0.1 % between two of the K does no harm), the second is the rounding
