@@ -160,7 +160,8 @@ static double svd_flops(const job *j) {
     prunesid_plan_ plan;
     prunesid_lay_out_(&resolved, &arena, &plan); /* the size of a block is nowhere public */
     const int n_blocks = 1 + 2 * stats->svd_iterations + (stats->svd == PRUNESID_SVD_SKETCH);
-    return stats->svd_iterations > 0 ? 2.0 * Td * (double)plan.block * n_blocks : 0.0;
+    const int counts = stats->svd != PRUNESID_SVD_EXACT && stats->svd_iterations > 0;
+    return counts ? 2.0 * Td * (double)plan.block * n_blocks : 0.0;
 }
 
 static double gflops(double flops, double ms) {

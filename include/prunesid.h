@@ -205,7 +205,7 @@ typedef struct prunesid_stats {
     size_t n_groups;        /* K; 0 where nothing was pruned */
     size_t n_survivors;     /* tokens that NMS left, protected ones included */
     prunesid_svd svd;    /* the method used: EXACT after a fall-back; config's if none was needed */
-    int svd_iterations;  /* Krylov steps; 0 for EXACT */
+    int svd_iterations;  /* Krylov steps; 0 for EXACT at once */
     double svd_residual; /* KRYLOV: max_k |A A^T v_k - s_k^2 v_k| / s_k^2; else 0 */
     int lapack_info;     /* what LAPACK said when KRYLOV fell back because of it; else 0 */
     /* Nanoseconds of each stage, by config.clock_ns; ns_svd has the sigmoid too if EXACT at once */
