@@ -7,22 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "prunesid.h"
 
 enum { MAX_TOKENS = 200, MAX_DIM = 24, MAX_REGIONS = 8 };
-
-typedef struct bytes {
-    const uint8_t *at;
-    size_t n;
-} bytes;
-
-static size_t take(bytes *from) {
-    if (from->n == 0) {
-        return 0;
-    }
-    from->n--;
-    return *from->at++;
-}
 
 static void must(int condition) {
     if (!condition) {

@@ -5,20 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "prunesid.h"
-
-typedef struct bytes {
-    const uint8_t *at;
-    size_t n;
-} bytes;
-
-static size_t take(bytes *from) {
-    if (from->n == 0) {
-        return 0;
-    }
-    from->n--;
-    return *from->at++;
-}
 
 static void check(const prunesid_config *config, const prunesid_output *out) {
     if (out->n_kept != prunesid_n_kept(config)) {
