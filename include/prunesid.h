@@ -1309,7 +1309,7 @@ PRUNESID_PRIVATE_ void prunesid_matrix_(const prunesid_plan_ *p, const prunesid_
         prunesid_sigmoids_(p->simd, row, d, p->by_channel ? p->sum : NULL, a);
         memset(a + d, 0, (ld - d) * sizeof(float));
     }
-    for (size_t j = 0; j < d; j++) p->row[j] = (float)(p->sum[j] / (double)T);
+    for (size_t j = 0; j < d && p->by_channel; j++) p->row[j] = (float)(p->sum[j] / (double)T);
     for (size_t i = 0; i < T && p->by_channel; i++)
         for (size_t j = 0; j < d; j++) p->A[i * ld + j] -= p->row[j];
 }
