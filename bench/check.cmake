@@ -1,4 +1,4 @@
-# The benches from outside, on tiny sizes: valid and complete JSON, exit codes, one line of error.
+# The benches from outside, on tiny sizes: valid and complete JSON, exit codes, lines of error.
 #   cmake -DNAME=prunesid|prefill -DBENCH=FOLDER_OF_PROGRAMS -DDATA=examples/data -P check.cmake
 
 # Runs a program; result, output and error are set for the caller.
@@ -35,11 +35,15 @@ function(expect_value wanted)
     endif()
 endfunction()
 
-# expect_failure(CODE PROGRAM ARGUMENT...): nothing on standard output, one line on standard error.
+# expect_failure(CODE PROGRAM ARGUMENT...): nothing on standard output, the cause in one line on
+# standard error, where a usage error (2) says in another where to look.
 function(expect_failure code program)
     run(${program} ${ARGN})
-    if(NOT result EQUAL code OR NOT output STREQUAL ""
-        OR NOT error MATCHES "^${program}: [^\n]*\n$")
+    set(lines "${program}: [^\n]*\n")
+    if(code EQUAL 2)
+        string(APPEND lines "try: ${program} --help\n")
+    endif()
+    if(NOT result EQUAL code OR NOT output STREQUAL "" OR NOT error MATCHES "^${lines}$")
         message(FATAL_ERROR "${program} ${ARGN}: exit ${result}, not ${code}\n${output}${error}")
     endif()
 endfunction()
@@ -79,9 +83,8 @@ if(NAME STREQUAL "prunesid")
     expect_value(2 threads)
     expect_success(prunesid_bench --tokens 5 --dim 3 --keep 9 --json) # nothing to prune
     expect_bench(NULL)
-    expect_success(prunesid_bench --file ${DATA}/coffee_vit384/tokens.npy --svd sketch --reps 1
-        --json)
-    expect_bench(NUMBER)
+    expect_success(prunesid_bench --file ${DATA}/coffee_vit384/tokens.npy --reps 1 --json)
+    expect_bench(NULL)
     expect_value(576 tokens)
     expect_value(192 dim)
     expect_value(file source)
@@ -95,6 +98,7 @@ if(NAME STREQUAL "prunesid")
     expect_failure(2 prunesid_bench --json=1)
     expect_failure(2 prunesid_bench --json --json)
     expect_failure(2 prunesid_bench --preset none)
+    expect_failure(2 prunesid_bench --svd sketch)
     expect_failure(2 prunesid_bench --file tokens.npy --dim 3)
     expect_failure(1 prunesid_bench --tokens 0)
     expect_failure(1 prunesid_bench --keep -1)

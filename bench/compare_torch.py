@@ -144,8 +144,8 @@ def torch_select(x, N, preset, reserved, scores, nms, components=principal_compo
 class Library:
     def __init__(self, path):
         self.c = ctypes.CDLL(path)
-        self.c.compare_workspace_bytes.restype = ctypes.c_size_t
         self.c.compare_corename.restype = ctypes.c_char_p
+        self.c.compare_status_string.restype = ctypes.c_char_p
 
     def tokens(self, T, d, seed):
         x = np.empty((T, d), np.float32)
@@ -159,19 +159,23 @@ class Library:
         self.c.compare_scores(pointer(scores), ctypes.c_size_t(T), ctypes.c_uint64(seed))
         return scores
 
+    def check(self, status):
+        if status != 0:
+            sys.exit(f"compare_torch: {self.c.compare_status_string(status).decode()}")
+
     def selector(self, x, N, preset, reserved, scores, svd=KRYLOV):
         """A function that selects: memory is there before it is called, as in an engine."""
         T, d = x.shape
         numbers = (ctypes.c_size_t * 6)(T, d, N, reserved, PRESETS.index(preset), svd)
-        workspace = np.empty(self.c.compare_workspace_bytes(numbers), np.uint8)
+        n_bytes = ctypes.c_size_t()
+        self.check(self.c.compare_workspace_size(numbers, ctypes.byref(n_bytes)))
+        workspace = np.empty(n_bytes.value, np.uint8)
         kept = np.empty(min(N - reserved, T), np.int32)
         arguments = (numbers, pointer(x), pointer(scores), pointer(workspace),
                      ctypes.c_size_t(workspace.nbytes), pointer(kept))
 
         def select(_alive=(x, scores, workspace)):
-            status = self.c.compare_select(*arguments)
-            if status != 0:
-                sys.exit(f"compare_torch: prunesid status {status}")
+            self.check(self.c.compare_select(*arguments))
             return kept.tolist()
 
         return select

@@ -84,13 +84,9 @@ static inline void decoder_rmsnorm_(
     const float *x, size_t S, size_t hidden, const float *weight, double eps, float *y) {
     for (size_t i = 0; i < S; i++, x += hidden, y += hidden) {
         double sum = 0.0;
-        for (size_t j = 0; j < hidden; j++) {
-            sum += (double)x[j] * (double)x[j];
-        }
+        for (size_t j = 0; j < hidden; j++) sum += (double)x[j] * (double)x[j];
         const float scale = (float)(1.0 / sqrt(sum / (double)hidden + eps));
-        for (size_t j = 0; j < hidden; j++) {
-            y[j] = x[j] * scale * weight[j];
-        }
+        for (size_t j = 0; j < hidden; j++) y[j] = x[j] * scale * weight[j];
     }
 }
 
@@ -150,33 +146,21 @@ static inline void decoder_rope_(
 static inline void decoder_softmax_(float *row, size_t n, size_t n_columns) {
     float most[DECODER_LANES], sum[DECODER_LANES] = {0};
     const size_t n_padded = decoder_padded_(n);
-    for (size_t j = n; j < n_padded; j++) {
-        row[j] = -1e30f;
-    }
+    for (size_t j = n; j < n_padded; j++) row[j] = -1e30f;
     memcpy(most, row, sizeof most);
-    for (size_t j = 0; j < n_padded; j += DECODER_LANES) {
-        for (size_t l = 0; l < DECODER_LANES; l++) {
+    for (size_t j = 0; j < n_padded; j += DECODER_LANES)
+        for (size_t l = 0; l < DECODER_LANES; l++)
             most[l] = row[j + l] > most[l] ? row[j + l] : most[l];
-        }
-    }
-    for (size_t l = 1; l < DECODER_LANES; l++) {
-        most[0] = most[l] > most[0] ? most[l] : most[0];
-    }
+    for (size_t l = 1; l < DECODER_LANES; l++) most[0] = most[l] > most[0] ? most[l] : most[0];
     for (size_t j = 0; j < n_padded; j += DECODER_LANES) {
         for (size_t l = 0; l < DECODER_LANES; l++) {
             row[j + l] = decoder_exp_(row[j + l] - most[0]);
             sum[l] += row[j + l];
         }
     }
-    for (size_t l = 1; l < DECODER_LANES; l++) {
-        sum[0] += sum[l];
-    }
-    for (size_t j = 0; j < n; j++) {
-        row[j] /= sum[0];
-    }
-    for (size_t j = n; j < n_columns; j++) {
-        row[j] = 0.0f;
-    }
+    for (size_t l = 1; l < DECODER_LANES; l++) sum[0] += sum[l];
+    for (size_t j = 0; j < n; j++) row[j] /= sum[0];
+    for (size_t j = n; j < n_columns; j++) row[j] = 0.0f;
 }
 
 /* out [S, hidden] from qkv [S, decoder_qkv_width]. */
@@ -194,9 +178,8 @@ static inline void decoder_attention_(
             cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)n_keys, (int)head_dim,
                 scale, qkv + i * ld + h * head_dim, (int)ld, keys, (int)ld, 0.0f, scores,
                 (int)ld_scores);
-            for (size_t q = 0; q < n; q++) {
+            for (size_t q = 0; q < n; q++)
                 decoder_softmax_(scores + q * ld_scores, i + q + 1, n_keys);
-            }
             cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)head_dim,
                 (int)n_keys, 1.0f, scores, (int)ld_scores, values, (int)ld, 0.0f,
                 out + i * shape->hidden + h * head_dim, (int)shape->hidden);
@@ -216,9 +199,8 @@ static inline void decoder_mlp_(const decoder_shape *shape, const decoder_weight
         for (size_t q = 0; q < n; q++) {
             float *const gate = gate_up + q * 2 * mlp;
             const float *const up = gate + mlp;
-            for (size_t j = 0; j < mlp; j++) {
+            for (size_t j = 0; j < mlp; j++)
                 gate[j] = gate[j] / (1.0f + decoder_exp_(-gate[j])) * up[j];
-            }
         }
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)hidden, (int)mlp, 1.0f,
             gate_up, (int)(2 * mlp), w->down, (int)mlp, 1.0f, x + i * hidden, (int)hidden);
@@ -236,9 +218,8 @@ static inline void decoder_run(const decoder_shape *shape, const decoder_weights
     decoder_fill_turn_(shape, S, turn);
     for (size_t layer = 0; layer < n_layers; layer++) {
         decoder_rmsnorm_(x, S, hidden, w->attention_norm, shape->norm_eps, normed);
-        for (size_t i = 0; w->qkv_bias != NULL && i < S; i++) {
+        for (size_t i = 0; w->qkv_bias != NULL && i < S; i++)
             memcpy(qkv + i * width, w->qkv_bias, width * sizeof *qkv);
-        }
         decoder_linear_(normed, S, hidden, w->qkv, width, w->qkv_bias != NULL ? 1.0f : 0.0f, qkv);
         decoder_rope_(qkv, width, S, n_turned, head_dim, turn);
         decoder_attention_(shape, qkv, S, scores, normed);

@@ -7,6 +7,8 @@
 #ifndef TOKENS_H
 #define TOKENS_H
 
+#include "random.h"
+
 #ifndef CBLAS_H
 #define FORCE_OPENBLAS_COMPLEX_STRUCT /* keeps <complex.h> and its macro I out */
 #include <cblas.h>
@@ -16,36 +18,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* splitmix64 */
-static inline uint64_t tokens_random_bits(uint64_t *state) {
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
-/* In (-1, 1). */
-static inline double tokens_random_uniform(uint64_t *state) {
-    return ((double)(tokens_random_bits(state) >> 11) + 0.5) * 0x1p-52 - 1.0;
-}
-
-/* Of mean 0 and variance 1. */
-static inline double tokens_random_normal(uint64_t *state) {
-    const double radius = sqrt(-2.0 * log(0.5 + 0.5 * tokens_random_uniform(state)));
-    return radius * cos(3.141592653589793 * tokens_random_uniform(state));
-}
-
 /* Row i of left [T, rank]: normal numbers of falling strength, the row's variance sums to 1. */
 static inline void tokens_fill_factors_(float *left, size_t T, size_t rank, uint64_t *state) {
     double total = 0.0;
-    for (size_t k = 0; k < rank; k++) {
-        total += pow((double)k + 2.0, -1.5);
-    }
+    for (size_t k = 0; k < rank; k++) total += pow((double)k + 2.0, -1.5);
     for (size_t k = 0; k < rank; k++) {
         const double strength = pow((double)k + 2.0, -0.75) / sqrt(total);
-        for (size_t i = 0; i < T; i++) {
-            left[i * rank + k] = (float)(strength * tokens_random_normal(state));
-        }
+        for (size_t i = 0; i < T; i++)
+            left[i * rank + k] = (float)(strength * random_normal(state));
     }
 }
 
@@ -60,12 +40,10 @@ static inline int tokens_fill(float *x, size_t T, size_t d, uint64_t seed) {
         const float *const offset = right + rank * d, *const sink = offset + d;
         uint64_t state = seed;
         tokens_fill_factors_(left, T, rank, &state);
-        for (size_t j = 0; j < (rank + 2) * d; j++) {
-            right[j] = (float)tokens_random_normal(&state);
-        }
+        for (size_t j = 0; j < (rank + 2) * d; j++) right[j] = (float)random_normal(&state);
         for (size_t i = 0; i < T; i++) {
             for (size_t j = 0; j < d; j++) {
-                x[i * d + j] = 0.8f * offset[j] + 0.2f * (float)tokens_random_uniform(&state) +
+                x[i * d + j] = 0.8f * offset[j] + 0.2f * (float)random_uniform(&state) +
                                (i % 48 == 41 ? 30.0f * sink[j] : 0.0f);
             }
         }
@@ -80,9 +58,7 @@ static inline int tokens_fill(float *x, size_t T, size_t d, uint64_t seed) {
 /* scores [T]: positive and heavy-tailed, as the attention of a CLS row is. */
 static inline void tokens_fill_scores(float *scores, size_t T, uint64_t seed) {
     uint64_t state = seed ^ UINT64_C(0x5c07e5);
-    for (size_t i = 0; i < T; i++) {
-        scores[i] = (float)exp(2.0 * tokens_random_normal(&state));
-    }
+    for (size_t i = 0; i < T; i++) scores[i] = (float)exp(2.0 * random_normal(&state));
 }
 
 #endif /* TOKENS_H */

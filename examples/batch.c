@@ -1,8 +1,9 @@
 /* batch.c - 64 images over threads: the caller's own, or OpenMP's.   MIT licence.
  *
- * batch [THREADS]. A region is an image here; its rows may lie anywhere. Every worker has its part
- * of the one workspace. Set OPENBLAS_NUM_THREADS=1: BLAS should not start threads of its own.
- * threads.h is what an engine with a thread pool writes for itself: a prunesid_threads.run. */
+ * batch [THREADS]. A region is an image here; one that lies elsewhere has an input of its own.
+ * Every worker has its part of the one workspace. Set OPENBLAS_NUM_THREADS=1: BLAS should not start
+ * threads of its own. threads.h is what an engine with a thread pool writes for itself: a
+ * prunesid_threads.run. */
 #include "threads.h"
 #include "encoder.h"
 
@@ -26,24 +27,26 @@ static int by_size(const void *a, const void *b) {
 }
 
 /* kept [IMAGES * BUDGET]; *median: seconds for the whole batch. */
-static int prune(const prunesid_threads *threads, int32_t *kept, double *median) {
-    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, IMAGES * T, DIM, 0);
-    const prunesid_tokens view = prunesid_tokens_view(tokens, PRUNESID_F32, IMAGES * T, DIM);
+static int prune(prunesid_threads threads, int32_t *kept, double *median) {
+    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, BUDGET);
+    const prunesid_input all = prunesid_input_init(tokens, PRUNESID_F32, IMAGES * T, DIM);
     prunesid_region images[IMAGES];
     double times[TIMES];
-    for (size_t b = 0; b < IMAGES; b++) images[b] = prunesid_region_init(b * T, T, BUDGET);
-    const size_t n_bytes = prunesid_regions_workspace_size(
-        &config, PRUNESID_FIXED, images, IMAGES, threads->n_workers);
-    void *workspace = malloc(n_bytes);
+    for (size_t b = 0; b < IMAGES; b++) images[b] = prunesid_region_init(&all, b * T, T, BUDGET);
+    prunesid_batch batch = prunesid_batch_init(&config, PRUNESID_FIXED, images, IMAGES);
+    batch.threads = threads;
+    prunesid_plan plan;
+    if (failed(prunesid_batch_plan(&batch, &plan), "batch_plan")) return 1;
+    void *workspace = malloc(plan.workspace_bytes);
     prunesid_status status = PRUNESID_OK;
     for (int i = 0; i < TIMES && status == PRUNESID_OK; i++) {
         const double begin = seconds();
-        status = prunesid_select_regions(
-            &config, PRUNESID_FIXED, &view, images, IMAGES, threads, workspace, n_bytes, kept);
+        status =
+            prunesid_batch_select(&batch, workspace, plan.workspace_bytes, kept, IMAGES * BUDGET);
         times[i] = seconds() - begin;
     }
     free(workspace);
-    if (failed(status, "select_regions")) return 1;
+    if (failed(status, "batch_select")) return 1;
     qsort(times, TIMES, sizeof *times, by_size);
     *median = times[TIMES / 2];
     return 0;
@@ -57,15 +60,15 @@ int main(int argc, char **argv) {
     for (size_t b = 0; b < IMAGES; b++)
         encode_image(tokens[b * T], SIDE, SIDE, DIM, DIM, (uint32_t)b, 3 + b % 9, 1.0f);
 
-    if (prune(&one, alone, &time_alone)) return 1;
+    if (prune(one, alone, &time_alone)) return 1;
     printf("%d images of %d tokens, 1 thread: %.1f ms\n", IMAGES, T, 1e3 * time_alone);
-    if (prune(&own, kept, &time)) return 1;
+    if (prune(own, kept, &time)) return 1;
     printf("%zu pthreads: %.1f ms, %.2f times as fast\n", n_workers, 1e3 * time, time_alone / time);
     if (!holds(memcmp(kept, alone, sizeof kept) == 0, "the same over pthreads")) return 1;
 #ifdef _OPENMP
     const prunesid_threads openmp = {n_workers, NULL, NULL}; /* no run function: OpenMP's threads */
     memset(kept, 0, sizeof kept);
-    if (prune(&openmp, kept, &time)) return 1;
+    if (prune(openmp, kept, &time)) return 1;
     printf("%zu OpenMP threads: %.1f ms, %.2f times as fast\n", n_workers, 1e3 * time,
         time_alone / time);
     if (!holds(memcmp(kept, alone, sizeof kept) == 0, "the same over OpenMP's threads")) return 1;

@@ -2,17 +2,16 @@
 #ifndef ENCODER_H
 #define ENCODER_H
 
+#include "random.h"
 #include "prunesid.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-/* In [-1, 1), the same for the same numbers. */
-static inline float encoder_noise_(uint32_t seed, size_t i) {
-    uint32_t x = seed * 0x9E3779B9u + (uint32_t)i * 0x85EBCA6Bu;
-    x = (x ^ (x >> 16)) * 0x7FEB352Du;
-    x = (x ^ (x >> 15)) * 0x846CA68Bu;
-    x ^= x >> 16;
-    return (float)(x >> 8) * 0x1p-23f - 1.0f;
+/* Number i of a seed's, in (-1, 1). */
+static inline float encoder_noise(uint32_t seed, size_t i) {
+    uint64_t state = ((uint64_t)seed << 32) + i;
+    return (float)random_uniform(&state);
 }
 
 /* tokens [n_rows * n_cols, dim], row stride ld: an image of n_parts flat parts. All tokens have
@@ -26,17 +25,17 @@ static inline void encode_image(float *tokens, size_t n_rows, size_t n_cols, siz
         size_t part = 0;
         float nearest = 100.0f;
         for (size_t p = 0; p < n_parts; p++) {
-            const float dy = y - encoder_noise_(seed, 2 * p) * 0.5f - 0.5f;
-            const float dx = x - encoder_noise_(seed, 2 * p + 1) * 0.5f - 0.5f;
+            const float dy = y - encoder_noise(seed, 2 * p) * 0.5f - 0.5f;
+            const float dx = x - encoder_noise(seed, 2 * p + 1) * 0.5f - 0.5f;
             if (dy * dy + dx * dx < nearest) {
                 nearest = dy * dy + dx * dx;
                 part = p;
             }
         }
         for (size_t c = 0; c < dim; c++) {
-            const float common = encoder_noise_(1u, c);
-            const float flat = encoder_noise_(seed + 1u, part * dim + c);
-            const float rough = encoder_noise_(seed + 2u, i * dim + c);
+            const float common = encoder_noise(1u, c);
+            const float flat = encoder_noise(seed + 1u, part * dim + c);
+            const float rough = encoder_noise(seed + 2u, i * dim + c);
             tokens[i * ld + c] = common + 0.8f * flat + texture * x * rough;
         }
     }
@@ -53,6 +52,21 @@ static inline int failed(prunesid_status status, const char *call) {
 static inline int holds(int good, const char *what) {
     if (!good) fprintf(stderr, "this should hold, and does not: %s\n", what);
     return good;
+}
+
+/* Plans, allocates, selects; 1, with the cause on standard error, if that fails. An engine keeps
+ * the workspace for its next batch, as batch.c does.
+ *   kept  [capacity] written; *n_kept: how many of them */
+static inline int select_batch(
+    const prunesid_batch *batch, int32_t *kept, size_t capacity, size_t *n_kept) {
+    prunesid_plan plan;
+    if (failed(prunesid_batch_plan(batch, &plan), "batch_plan")) return 1;
+    void *workspace = malloc(plan.workspace_bytes);
+    const prunesid_status status =
+        prunesid_batch_select(batch, workspace, plan.workspace_bytes, kept, capacity);
+    free(workspace);
+    *n_kept = plan.n_kept;
+    return failed(status, "batch_select");
 }
 
 #endif /* ENCODER_H */

@@ -31,40 +31,40 @@ static void encode(void) {
 
 static int prune(int has_cls) {
     const size_t n_cls = has_cls ? 1 : 0;
-    prunesid_config config = prunesid_config_init(PRUNESID_LLAVA, PATCHES, DIM, BUDGET);
+    prunesid_config config = prunesid_config_init(PRUNESID_LLAVA, BUDGET);
     config.reserved = n_cls;
 
-    /* CLS is no patch: the view and the scores begin behind it. */
-    const prunesid_tokens view = prunesid_tokens_view(tokens[1], PRUNESID_F32, PATCHES, DIM);
-    int32_t kept[BUDGET], rows[BUDGET] = {0};
-    prunesid_output out = prunesid_output_init(kept);
-    prunesid_status status = prunesid_select_alloc(&config, &view, attention + 1, NULL, &out);
+    /* CLS is no patch: tokens and scores begin behind it. */
+    prunesid_input patches = prunesid_input_init(tokens[1], PRUNESID_F32, PATCHES, DIM);
+    patches.scores = attention + 1;
+    patches.first = n_cls; /* among the engine's rows, which come out */
+    prunesid_details details = prunesid_details_init();
+    int32_t rows[BUDGET] = {0}; /* row 0 is CLS, if there is one */
+    prunesid_status status =
+        prunesid_select_alloc(&config, &patches, rows + n_cls, BUDGET - n_cls, &details, NULL);
     if (failed(status, "select")) return 1;
 
-    /* Among the rows of the engine's own matrix patch i is row i + 1 if CLS is row 0. */
-    const size_t n_rows = n_cls + out.n_kept;
-    for (size_t j = 0; j < out.n_kept; j++) rows[n_cls + j] = kept[j] + (int32_t)n_cls;
-
-    /* The embeddings have another width and type: indices serve whatever is stored by token. */
+    /* The embeddings have another width and type: rows serve whatever is stored by token. */
+    const size_t n_kept = prunesid_n_kept(&config, PATCHES), n_rows = n_cls + n_kept;
     uint16_t(*matrix)[WIDTH] = has_cls ? embeddings : embeddings + 1;
     status = prunesid_gather(matrix, n_cls + PATCHES, sizeof *matrix, sizeof *matrix, rows, n_rows,
         prefix, sizeof *prefix);
     if (failed(status, "gather")) return 1;
 
+    const float *of_row = has_cls ? attention : attention + 1;
     float seen = 0.0f;
-    for (size_t j = 0; j < out.n_kept; j++) seen += attention[1 + kept[j]];
+    for (size_t j = n_cls; j < n_rows; j++) seen += of_row[rows[j]];
     printf("%s: %zu patches of %d, %zu rows to the language model\n",
-        has_cls ? "with CLS" : "without CLS", out.n_kept, PATCHES, n_rows);
+        has_cls ? "with CLS" : "without CLS", n_kept, PATCHES, n_rows);
     printf("    K %zu, redundancy %.3f, threshold %.3f, CLS attention on the kept %.0f %%\n",
-        out.stats.n_groups, out.stats.rho, out.stats.tau,
+        details.stats.n_groups, details.stats.rho, details.stats.tau,
         100.0 * (double)(seen / (1.0f - attention[0])));
 
     if (!holds(n_rows == BUDGET, "N rows, CLS among them") ||
         !holds(!has_cls || rows[0] == 0, "CLS comes first"))
         return 1;
     for (size_t j = 0; j < n_rows; j++)
-        if (!holds(j < n_cls || prefix[j][0] == (uint16_t)(31 * (1 + kept[j - n_cls])),
-                "the embedding of the kept patch") ||
+        if (!holds(prefix[j][0] == matrix[rows[j]][0], "the embedding of the kept row") ||
             !holds(j == 0 || rows[j] > rows[j - 1], "ascending rows"))
             return 1;
     return 0;

@@ -9,7 +9,6 @@
  * them, follows the last kept token of a row of cells.) */
 #include "encoder.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { SIDE = 24, VIEW = SIDE * SIDE, ACROSS = 2, CROPS = 4, WIDE = ACROSS * SIDE };
@@ -55,19 +54,15 @@ static void put_into_raster_order(const int32_t *kept, size_t n_kept, int32_t *s
 }
 
 static int prune(prunesid_region *views, int32_t *kept) {
-    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, TOKENS, DIM, BUDGET);
-    const prunesid_tokens all = prunesid_tokens_view(tokens, PRUNESID_F32, TOKENS, DIM);
+    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, BUDGET);
+    const prunesid_input all = prunesid_input_init(tokens, PRUNESID_F32, TOKENS, DIM);
     for (size_t v = 0; v < VIEWS; v++) {
-        views[v] = prunesid_region_init(v * VIEW, VIEW, 0);
+        views[v] = prunesid_region_init(&all, v * VIEW, VIEW, 0);
         views[v].low = 16; /* a plain view keeps a little as well */
     }
-    const size_t n_bytes =
-        prunesid_regions_workspace_size(&config, PRUNESID_BY_PHI, views, VIEWS, 1);
-    void *workspace = malloc(n_bytes);
-    const prunesid_status status = prunesid_select_regions(
-        &config, PRUNESID_BY_PHI, &all, views, VIEWS, NULL, workspace, n_bytes, kept);
-    free(workspace);
-    return failed(status, "select_regions");
+    const prunesid_batch batch = prunesid_batch_init(&config, PRUNESID_BY_PHI, views, VIEWS);
+    size_t n_kept = 0;
+    return select_batch(&batch, kept, BUDGET, &n_kept);
 }
 
 int main(void) {
@@ -80,11 +75,11 @@ int main(void) {
         tokens, TOKENS, sizeof *tokens, sizeof *tokens, sequence, BUDGET, prefix, sizeof *prefix);
     if (failed(status, "gather")) return 1;
 
-    size_t total = 0, n_base = views[0].out.n_kept;
+    size_t total = 0, n_base = views[0].n_kept;
     for (size_t v = 0; v < VIEWS; v++) {
-        total += views[v].out.n_kept;
+        total += views[v].n_kept;
         printf("%s %zu: phi %.3f, %zu of %d tokens\n", v == 0 ? "base" : "crop", v,
-            views[v].out.stats.phi, views[v].out.n_kept, VIEW);
+            views[v].details.stats.phi, views[v].n_kept, VIEW);
     }
     printf("%zu of %d in all; after the base view come cells", total, TOKENS);
     int64_t before = -1;

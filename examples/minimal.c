@@ -18,28 +18,24 @@ static void encode(float tokens[N_TOKENS][DIM]) {
 }
 
 int main(void) {
-    static float tokens[N_TOKENS][DIM];
-    static float kept_tokens[BUDGET][DIM];
+    static float tokens[N_TOKENS][DIM], kept_tokens[BUDGET][DIM];
     int32_t kept[BUDGET];
     encode(tokens);
 
-    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, N_TOKENS, DIM, BUDGET);
-    const prunesid_tokens view = prunesid_tokens_view(tokens, PRUNESID_F32, N_TOKENS, DIM);
-    prunesid_output out = prunesid_output_init(kept);
-    prunesid_status status = prunesid_select_alloc(&config, &view, NULL, NULL, &out);
-    if (status == PRUNESID_OK) {
-        status = prunesid_gather(tokens, N_TOKENS, sizeof tokens[0], sizeof tokens[0], kept,
-            out.n_kept, kept_tokens, sizeof kept_tokens[0]);
-    }
+    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, BUDGET);
+    const prunesid_input input = prunesid_input_init(tokens, PRUNESID_F32, N_TOKENS, DIM);
+    prunesid_status status = prunesid_select_alloc(&config, &input, kept, BUDGET, NULL, NULL);
+    const size_t n_kept = prunesid_n_kept(&config, N_TOKENS), row_bytes = sizeof *tokens;
+    if (status == PRUNESID_OK)
+        status = prunesid_gather(
+            tokens, N_TOKENS, row_bytes, row_bytes, kept, n_kept, kept_tokens, row_bytes);
     if (status != PRUNESID_OK) {
         fprintf(stderr, "minimal: %s\n", prunesid_status_string(status));
         return 1;
     }
 
-    printf("kept %zu of %d tokens, redundancy %.3f:", out.n_kept, N_TOKENS, out.stats.rho);
-    for (size_t j = 0; j < out.n_kept; j++) {
-        printf(" %d", (int)kept[j]);
-    }
-    printf("\nkept_tokens is [%zu, %d] and goes to the language model\n", out.n_kept, DIM);
+    printf("kept %zu of %d tokens:", n_kept, N_TOKENS);
+    for (size_t j = 0; j < n_kept; j++) printf(" %d", (int)kept[j]);
+    printf("\nkept_tokens is [%zu, %d] and goes to the language model\n", n_kept, DIM);
     return 0;
 }

@@ -7,20 +7,20 @@
  * every budget: N on average, and the same whatever R is. OUT_DIR/A.kept.npy gets the int32 indices
  * kept of A. If a file is bad, no rank writes anything and all end with 1: every budget hangs on
  * every file. */
-#include "npy.h"
+#include "npy_save.h"
 #include "prunesid.h"
 #include <mpi.h>
 
 enum { MOST = 2048 }; /* files */
 static struct {
     npy_array file;
-    prunesid_tokens view;
+    prunesid_input input;
     npy_staged staged;
 } images[MOST]; /* a rank's own */
 static char targets[MOST][512];
 static double facts[2][MOST]; /* phi and T: 0 in every rank but one, until they are added up */
 static size_t budgets[MOST], limits[MOST];
-static char why[256]; /* npy.h says here what went wrong */
+static char why[256]; /* npy_load.h and npy_save.h say here what went wrong */
 static int rank, n_ranks;
 
 static int complain(const char *path, const char *cause) {
@@ -33,6 +33,8 @@ static const char *parse(int argc, char **argv) {
     if (argc < 5 || argc - 4 > MOST || strcmp(argv[1], "--keep") != 0 ||
         argv[2][strspn(argv[2], "0123456789")] != '\0')
         return "--keep N OUT_DIR A.npy B.npy ...";
+    const unsigned long N = strtoul(argv[2], NULL, 10);
+    if (N < 1 || N > INT32_MAX) return "N must be between 1 and 2147483647";
     for (int f = 0; f < argc - 4; f++) {
         const char *slash = strrchr(argv[4 + f], '/'), *name = slash ? slash + 1 : argv[4 + f];
         const char *dot = strrchr(name, '.');
@@ -47,34 +49,34 @@ static const char *parse(int argc, char **argv) {
 
 static int load(const char *path, int f) {
     npy_array *file = &images[f].file;
-    prunesid_information found = {0.0, 0.0, 0.0, 0};
     if (npy_load(path, file, why, sizeof why) != 0) return complain(path, why);
     if (file->n_dims != 2 || file->kind != 'f') return complain(path, "not a [T, d] of floats");
     const size_t T = file->shape[0], d = file->shape[1];
-    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, T, d, 1);
-    const size_t n_bytes = prunesid_workspace_size(&config);
+    prunesid_input *input = &images[f].input;
+    *input =
+        prunesid_input_init(file->data, file->item_bytes == 2 ? PRUNESID_F16 : PRUNESID_F32, T, d);
+    const prunesid_config any = prunesid_config_init(PRUNESID_AUTO, 1);
+    prunesid_information about = {0};
+    size_t n_bytes = 0;
+    prunesid_status status = prunesid_workspace_size(&any, T, d, &n_bytes);
     void *workspace = malloc(n_bytes);
-    const prunesid_dtype dtype = file->item_bytes == 2 ? PRUNESID_F16 : PRUNESID_F32;
-    prunesid_tokens *view = &images[f].view;
-    *view = prunesid_tokens_view(file->data, dtype, T, d);
-    const prunesid_status status = prunesid_redundancy(&config, view, workspace, n_bytes, &found);
+    if (status == PRUNESID_OK) status = prunesid_redundancy(input, workspace, n_bytes, &about);
     free(workspace);
-    facts[0][f] = found.phi;
+    facts[0][f] = about.phi;
     facts[1][f] = (double)T;
     return status != PRUNESID_OK && complain(path, prunesid_status_string(status));
 }
 
 /* Prunes and writes a file that waits beside its place until all are known to be good. */
 static int prune(const char *path, int f) {
-    const size_t T = images[f].view.n_tokens, d = images[f].view.dim, N = budgets[f];
-    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, T, d, N);
-    int32_t *kept = malloc(prunesid_n_kept(&config) * sizeof *kept);
-    prunesid_output out = prunesid_output_init(kept);
-    const prunesid_tokens *view = &images[f].view;
-    const prunesid_status status = prunesid_select_alloc(&config, view, NULL, NULL, &out);
+    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, budgets[f]);
+    const prunesid_input *input = &images[f].input;
+    const size_t n_kept = prunesid_n_kept(&config, input->n_tokens);
+    int32_t *kept = malloc(n_kept * sizeof *kept);
+    const prunesid_status status = prunesid_select_alloc(&config, input, kept, n_kept, NULL, NULL);
     int bad = status != PRUNESID_OK && complain(path, prunesid_status_string(status));
     npy_staged *to = &images[f].staged;
-    if (!bad && npy_stage_array(targets[f], "<i4", 1, &out.n_kept, kept, to, why, sizeof why) != 0)
+    if (!bad && npy_stage_array(targets[f], "<i4", 1, &n_kept, kept, to, why, sizeof why) != 0)
         bad = complain(targets[f], why);
     free(kept);
     return bad;
@@ -92,7 +94,8 @@ static int run(int n, char **paths, size_t N) {
     if (anywhere(bad)) return 1;
     MPI_Allreduce(MPI_IN_PLACE, facts, 2 * MOST, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
     for (int f = 0; f < n; f++) limits[f] = (size_t)facts[1][f]; /* no more than it has */
-    const prunesid_status status = prunesid_budgets(facts[0], (size_t)n, N, NULL, limits, budgets);
+    const prunesid_status status =
+        prunesid_share(facts[0], (size_t)n, (size_t)n * N, NULL, limits, budgets);
     if (status != PRUNESID_OK) return complain("--keep", prunesid_status_string(status));
     for (int f = 0; f < n && rank == 0; f++)
         printf("phi %.3f, %3zu of %zu tokens: %s\n", facts[0][f], budgets[f], limits[f], paths[f]);

@@ -10,10 +10,11 @@
 enum { SIDE = 8, TOKENS = SIDE * SIDE, DIM = 32, BUDGET = 8, LOW = 2, HIGH = 24, PLAIN = 10 };
 
 typedef struct stream {
-    prunesid_calibration calibration;
+    double phi_mean; /* of n_frames */
+    size_t n_frames;
     void *workspace;
     size_t workspace_bytes;
-    size_t n_frames, n_kept, n_least, n_most; /* for the report */
+    size_t n_kept, n_least, n_most; /* for the report */
 } stream;
 
 /* A black screen at first, then scenes of 50 frames, one plainer, one richer. */
@@ -26,32 +27,24 @@ static void encode(float tokens[TOKENS][DIM], size_t frame) {
             0.2f + 0.3f * (float)(scene % 6));
 }
 
-/* The budget of a frame of this phi, which joins the mean. */
-static int choose_budget(stream *s, double phi, size_t *budget) {
-    prunesid_status status = prunesid_calibrate(&s->calibration, phi);
-    *budget = BUDGET;
-    /* Nothing to compare with while all frames are plain: phi is 0, or rounding. */
-    if (status == PRUNESID_OK && s->calibration.phi_mean > 1e-6)
-        status = prunesid_budget(phi, s->calibration.phi_mean, BUDGET, LOW, HIGH, budget);
-    return failed(status, "calibrate or budget");
-}
-
 /* kept [HIGH]; *n_kept: how many of them. */
 static int take_frame(stream *s, float tokens[TOKENS][DIM], int32_t *kept, size_t *n_kept) {
-    prunesid_config config = prunesid_config_init(PRUNESID_AUTO, TOKENS, DIM, HIGH);
-    const prunesid_tokens view = prunesid_tokens_view(tokens, PRUNESID_F32, TOKENS, DIM);
-    prunesid_information information;
-    prunesid_output out = prunesid_output_init(kept);
-    prunesid_status status =
-        prunesid_redundancy(&config, &view, s->workspace, s->workspace_bytes, &information);
-    if (failed(status, "redundancy") || choose_budget(s, information.phi, &config.budget)) return 1;
-    status = prunesid_select(&config, &view, NULL, s->workspace, s->workspace_bytes, &out);
+    prunesid_config config = prunesid_config_init(PRUNESID_AUTO, BUDGET);
+    const prunesid_input frame = prunesid_input_init(tokens, PRUNESID_F32, TOKENS, DIM);
+    prunesid_information about;
+    prunesid_status status = prunesid_redundancy(&frame, s->workspace, s->workspace_bytes, &about);
+    if (failed(status, "redundancy")) return 1;
+    s->phi_mean += (about.phi - s->phi_mean) / (double)++s->n_frames;
+    /* Nothing to compare with while all frames are plain: phi is 0, or rounding. */
+    if (s->phi_mean > 1e-6)
+        status = prunesid_budget(about.phi, s->phi_mean, BUDGET, LOW, HIGH, &config.budget);
+    if (failed(status, "budget")) return 1;
+    status = prunesid_select(&config, &frame, s->workspace, s->workspace_bytes, kept, HIGH, NULL);
     if (failed(status, "select")) return 1;
-    *n_kept = out.n_kept;
-    s->n_frames++;
-    s->n_kept += out.n_kept;
-    s->n_least = out.n_kept < s->n_least ? out.n_kept : s->n_least;
-    s->n_most = out.n_kept > s->n_most ? out.n_kept : s->n_most;
+    *n_kept = prunesid_n_kept(&config, TOKENS);
+    s->n_kept += *n_kept;
+    s->n_least = *n_kept < s->n_least ? *n_kept : s->n_least;
+    s->n_most = *n_kept > s->n_most ? *n_kept : s->n_most;
     return 0;
 }
 
@@ -64,14 +57,13 @@ static int run(stream *s, size_t n_frames) {
         if (take_frame(s, tokens, kept, &n_kept)) return 1;
         if (!holds(frame >= PLAIN || n_kept == BUDGET, "N while all frames are plain")) return 1;
         if (frame % 2000 == 25)
-            printf("frame %5zu: %2zu tokens, mean phi so far %.3f\n", frame, n_kept,
-                s->calibration.phi_mean);
+            printf("frame %5zu: %2zu tokens, mean phi so far %.3f\n", frame, n_kept, s->phi_mean);
     }
     const double mean = (double)s->n_kept / (double)s->n_frames;
     printf("%zu frames: %zu to %zu tokens each, %.2f on average for N = %d\n", s->n_frames,
         s->n_least, s->n_most, mean, BUDGET);
     printf("state between frames: %zu bytes, and a workspace of %zu that was never moved\n",
-        sizeof s->calibration, s->workspace_bytes);
+        sizeof s->phi_mean + sizeof s->n_frames, s->workspace_bytes);
     const int settled = n_frames >= 2000; /* the mean of phi, after a start that was all plain */
     return !holds(!settled || (mean > 0.9 * BUDGET && mean < 1.1 * BUDGET), "N on average") ||
            !holds(s->n_least >= LOW && s->n_most <= HIGH, "floor and ceiling");
@@ -80,11 +72,12 @@ static int run(stream *s, size_t n_frames) {
 /* stream [FRAMES] */
 int main(int argc, char **argv) {
     const size_t n_frames = argc > 1 ? (size_t)strtoul(argv[1], NULL, 10) : 10000;
-    const prunesid_config most = prunesid_config_init(PRUNESID_AUTO, TOKENS, DIM, HIGH);
+    const prunesid_config most = prunesid_config_init(PRUNESID_AUTO, HIGH);
+    stream s = {.n_least = HIGH};
     if (n_frames == 0) return 2;
-    stream s = {{0.0, 0}, NULL, prunesid_workspace_size(&most), 0, 0, HIGH, 0};
+    if (failed(prunesid_workspace_size(&most, TOKENS, DIM, &s.workspace_bytes), "workspace_size"))
+        return 1;
     s.workspace = malloc(s.workspace_bytes);
-    if (s.workspace == NULL) return 1;
     const int result = run(&s, n_frames);
     free(s.workspace);
     return result;

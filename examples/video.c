@@ -5,8 +5,6 @@
  * finds what repeats from frame to frame, which no frame by itself can show. */
 #include "encoder.h"
 
-#include <stdlib.h>
-
 enum { FRAMES = 8, SIDE = 16, FRAME = SIDE * SIDE, TOKENS = FRAMES * FRAME, DIM = 512 };
 enum { BY_FRAME = 17, TOTAL = FRAMES * BY_FRAME, WINDOW = 4, WINDOWS = FRAMES / WINDOW };
 
@@ -19,7 +17,7 @@ static void encode(void) {
         if (f < 4) {
             encode_image(frame, SIDE, SIDE, DIM, DIM, 1u, 6, 0.4f);
             for (size_t i = 0; i < FRAME * DIM; i++)
-                frame[i] += 0.05f * encoder_noise_(100u + (uint32_t)f, i);
+                frame[i] += 0.05f * encoder_noise(100u + (uint32_t)f, i);
         } else {
             encode_image(frame, SIDE, SIDE, DIM, DIM, (uint32_t)f, 6, 0.5f * (float)(f - 2));
         }
@@ -30,17 +28,11 @@ static void encode(void) {
 static int prune(const char *name, prunesid_sharing sharing, prunesid_region *regions,
     size_t n_regions, size_t n_of_frame[FRAMES]) {
     int32_t kept[TOTAL];
-    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, TOKENS, DIM, TOTAL);
-    const prunesid_tokens view = prunesid_tokens_view(tokens, PRUNESID_F32, TOKENS, DIM);
-    const size_t n_kept = prunesid_regions_n_kept(&config, sharing, regions, n_regions);
-    if (!holds(n_kept == TOTAL, "the total is known beforehand")) return 1;
-
-    const size_t n_bytes = prunesid_regions_workspace_size(&config, sharing, regions, n_regions, 1);
-    void *workspace = malloc(n_bytes);
-    const prunesid_status status = prunesid_select_regions(
-        &config, sharing, &view, regions, n_regions, NULL, workspace, n_bytes, kept);
-    free(workspace);
-    if (failed(status, "select_regions")) return 1;
+    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, TOTAL);
+    const prunesid_batch batch = prunesid_batch_init(&config, sharing, regions, n_regions);
+    size_t n_kept = 0;
+    if (select_batch(&batch, kept, TOTAL, &n_kept) || !holds(n_kept == TOTAL, "the total"))
+        return 1;
 
     for (size_t f = 0; f < FRAMES; f++) n_of_frame[f] = 0;
     for (size_t j = 0; j < n_kept; j++) {
@@ -51,18 +43,19 @@ static int prune(const char *name, prunesid_sharing sharing, prunesid_region *re
     printf("%-22s", name);
     for (size_t f = 0; f < FRAMES; f++) printf(" %3zu", n_of_frame[f]);
     printf("   phi");
-    for (size_t r = 0; r < n_regions; r++) printf(" %.2f", regions[r].out.stats.phi);
+    for (size_t r = 0; r < n_regions; r++) printf(" %.2f", regions[r].details.stats.phi);
     printf("\n");
     return 0;
 }
 
 int main(void) {
+    const prunesid_input all = prunesid_input_init(tokens, PRUNESID_F32, TOKENS, DIM);
     prunesid_region frames[FRAMES], windows[WINDOWS];
     size_t fixed[FRAMES], by_phi[FRAMES], jointly[FRAMES];
     encode();
 
     for (size_t f = 0; f < FRAMES; f++)
-        frames[f] = prunesid_region_init(f * FRAME, FRAME, BY_FRAME);
+        frames[f] = prunesid_region_init(&all, f * FRAME, FRAME, BY_FRAME);
     if (prune("17 of every frame", PRUNESID_FIXED, frames, FRAMES, fixed)) return 1;
 
     for (size_t f = 0; f < FRAMES; f++) {
@@ -72,8 +65,8 @@ int main(void) {
     if (prune("by phi, 8 to 34", PRUNESID_BY_PHI, frames, FRAMES, by_phi)) return 1;
 
     for (size_t w = 0; w < WINDOWS; w++)
-        windows[w] =
-            prunesid_region_init(w * WINDOW * FRAME, WINDOW * FRAME, (size_t)WINDOW * BY_FRAME);
+        windows[w] = prunesid_region_init(
+            &all, w * WINDOW * FRAME, WINDOW * FRAME, (size_t)WINDOW * BY_FRAME);
     if (prune("68 of every 4 frames", PRUNESID_FIXED, windows, WINDOWS, jointly)) return 1;
 
     for (size_t f = 0; f < FRAMES; f++)

@@ -1,10 +1,12 @@
-/* support.h - what the test files share: data, random numbers, guarded memory.   MIT licence.
+/* support.h - what the test files share: data, made-up tokens, guarded memory.   MIT licence.
  *
  * Include it first: it selects POSIX and brings cmocka, the reference and the header under test. */
 #ifndef SUPPORT_H
 #define SUPPORT_H
 
-#include "npy.h"
+#include "npy_load.h"
+#include "half.h"
+#include "random.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -43,33 +45,10 @@
         }                                                                                          \
     } while (0)
 
-static const prunesid_preset all_presets[] = {
-    PRUNESID_AUTO, PRUNESID_PAPER, PRUNESID_LLAVA, PRUNESID_QWEN2VL};
-
-/* ---- random numbers ----------------------------------------------------------------------- */
-
-/* splitmix64 */
-static inline uint64_t random_bits(uint64_t *state) {
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
-/* In [0, 1). */
-static inline double random_unit(uint64_t *state) {
-    return (double)(random_bits(state) >> 11) * 0x1p-53;
-}
-
-/* In [low, high]. */
-static inline size_t random_size(uint64_t *state, size_t low, size_t high) {
-    return low + (size_t)(random_bits(state) % (high - low + 1));
-}
-
-static inline double random_normal(uint64_t *state) {
-    const double radius = sqrt(-2.0 * log(1.0 - random_unit(state)));
-    return radius * cos(6.283185307179586 * random_unit(state));
-}
+/* In the order of the header's table. */
+#define PRESET_(preset, value, name, centring, least, tau, quota, reserved, purpose) preset,
+static const prunesid_preset all_presets[] = {PRUNESID_PRESET_TABLE(PRESET_)};
+#undef PRESET_
 
 /* ---- guarded memory ----------------------------------------------------------------------- */
 
@@ -93,21 +72,15 @@ static inline guard guard_new(size_t n_bytes, int fill) {
 }
 
 static inline int guard_intact(const guard *g) {
-    for (size_t i = 0; i < CANARY_BYTES; i++) {
-        if (g->data[-1 - (ptrdiff_t)i] != CANARY || g->data[g->n_bytes + i] != CANARY) {
-            return 0;
-        }
-    }
+    for (size_t i = 0; i < CANARY_BYTES; i++)
+        if (g->data[-1 - (ptrdiff_t)i] != CANARY || g->data[g->n_bytes + i] != CANARY) return 0;
     return 1;
 }
 
 /* Whether every byte is still what it was filled with. */
 static inline int guard_untouched(const guard *g, int fill) {
-    for (size_t i = 0; i < g->n_bytes; i++) {
-        if (g->data[i] != fill) {
-            return 0;
-        }
-    }
+    for (size_t i = 0; i < g->n_bytes; i++)
+        if (g->data[i] != fill) return 0;
     return guard_intact(g);
 }
 
@@ -117,68 +90,74 @@ static inline void guard_free(guard *g) {
     g->base = g->data = NULL;
 }
 
-/* Exactly the workspace that config needs, full of NaN. */
-static inline guard guard_workspace(const prunesid_config *config) {
-    const size_t n_bytes = prunesid_workspace_size(config);
+/* Exactly the workspace that is asked for, full of NaN. */
+static inline guard guard_workspace(const prunesid_config *config, const prunesid_input *input) {
+    size_t n_bytes = 0;
+    assert_int_equal(
+        prunesid_workspace_size(config, input->n_tokens, input->dim, &n_bytes), PRUNESID_OK);
     assert_true(n_bytes > 0);
     return guard_new(n_bytes, 0xFF);
 }
 
 /* ---- a whole selection in guarded memory -------------------------------------------------- */
 
+enum { N_OUTPUTS = 6, OUTPUT_FILL = 0x5C };
+
 typedef struct run {
     prunesid_status status;
-    prunesid_output out;
-    guard memory[6];
+    size_t n_kept;
+    int32_t *indices;         /* [n_kept] */
+    prunesid_details details; /* all of its arrays */
+    guard memory[N_OUTPUTS];  /* of the indices, then of the arrays in their order */
 } run;
 
-enum { OUTPUT_FILL = 0x5C };
-
-static inline run run_new(const prunesid_config *config) {
-    const size_t T = config->n_tokens, n_kept = prunesid_n_kept(config);
-    const size_t bytes[6] = {n_kept * 4, n_kept * 4, T * 4, T, T * 4, T * 4};
+static inline run run_new(const prunesid_config *config, const prunesid_input *input) {
+    const size_t T = input->n_tokens, n_kept = prunesid_n_kept(config, T);
+    const size_t bytes[N_OUTPUTS] = {n_kept * 4, n_kept * 4, T * 4, T, T * 4, T * 4};
     run r;
     memset(&r, 0, sizeof r);
-    memset(&r.out, OUTPUT_FILL, sizeof r.out);
-    for (size_t i = 0; i < 6; i++) {
-        r.memory[i] = guard_new(bytes[i], OUTPUT_FILL);
-    }
-    r.out.indices = (int32_t *)(void *)r.memory[0].data;
-    r.out.order = (int32_t *)(void *)r.memory[1].data;
-    r.out.group = (int32_t *)(void *)r.memory[2].data;
-    r.out.state = r.memory[3].data;
-    r.out.loading = (float *)(void *)r.memory[4].data;
-    r.out.representative = (int32_t *)(void *)r.memory[5].data;
+    memset(&r.details, OUTPUT_FILL, sizeof r.details);
+    for (size_t i = 0; i < N_OUTPUTS; i++) r.memory[i] = guard_new(bytes[i], OUTPUT_FILL);
+    r.n_kept = n_kept;
+    r.indices = (int32_t *)(void *)r.memory[0].data;
+    r.details.order = (int32_t *)(void *)r.memory[1].data;
+    r.details.group = (int32_t *)(void *)r.memory[2].data;
+    r.details.state = r.memory[3].data;
+    r.details.loading = (float *)(void *)r.memory[4].data;
+    r.details.representative = (int32_t *)(void *)r.memory[5].data;
     return r;
 }
 
 static inline void run_free(run *r) {
-    for (size_t i = 0; i < 6; i++) {
-        guard_free(&r->memory[i]);
-    }
+    for (size_t i = 0; i < N_OUTPUTS; i++) guard_free(&r->memory[i]);
 }
 
-/* loadings [T, n_groups], tight, or NULL. */
-static inline run run_select(const prunesid_config *config, const prunesid_tokens *tokens,
-    const float *scores, const float *loadings) {
-    run r = run_new(config);
-    guard workspace = guard_workspace(config);
-    r.status =
-        loadings == NULL
-            ? prunesid_select(config, tokens, scores, workspace.data, workspace.n_bytes, &r.out)
-            : prunesid_select_from_loadings(config, tokens, loadings, config->n_groups, scores,
-                  workspace.data, workspace.n_bytes, &r.out);
+static inline run run_select(const prunesid_config *config, const prunesid_input *input) {
+    run r = run_new(config, input);
+    guard workspace = guard_workspace(config, input);
+    r.status = prunesid_select(
+        config, input, workspace.data, workspace.n_bytes, r.indices, r.n_kept, &r.details);
     guard_free(&workspace);
     return r;
 }
 
-/* Bit for bit, the residual's and the clocks' too. */
+/* Whether nothing was written, the stats included. */
+static inline int run_untouched(const run *r) {
+    prunesid_stats filled;
+    memset(&filled, OUTPUT_FILL, sizeof filled);
+    int untouched = memcmp(&r->details.stats, &filled, sizeof filled) == 0;
+    for (size_t i = 0; i < N_OUTPUTS; i++)
+        untouched = untouched && guard_untouched(&r->memory[i], OUTPUT_FILL);
+    return untouched;
+}
+
+/* Bit for bit, the residual's too, but for the method, its steps and the clocks. */
 static inline int run_equal(const run *a, const run *b) {
-    int equal = a->status == b->status && a->out.n_kept == b->out.n_kept &&
-                a->out.stats.rho == b->out.stats.rho && a->out.stats.tau == b->out.stats.tau &&
-                a->out.stats.n_survivors == b->out.stats.n_survivors &&
-                a->out.stats.svd_residual == b->out.stats.svd_residual;
-    for (size_t i = 0; i < 6; i++) {
+    const prunesid_stats *const of_a = &a->details.stats, *const of_b = &b->details.stats;
+    int equal = a->status == b->status && a->n_kept == b->n_kept && of_a->rho == of_b->rho &&
+                of_a->tau == of_b->tau && of_a->n_survivors == of_b->n_survivors &&
+                of_a->svd_residual == of_b->svd_residual;
+    for (size_t i = 0; i < N_OUTPUTS; i++) {
         equal = equal && a->memory[i].n_bytes == b->memory[i].n_bytes &&
                 memcmp(a->memory[i].data, b->memory[i].data, a->memory[i].n_bytes) == 0;
     }
@@ -186,76 +165,40 @@ static inline int run_equal(const run *a, const run *b) {
 }
 
 /* Exactly the promised number of distinct ascending indices, and outputs that agree with them. */
-static inline int run_consistent(const run *r, const prunesid_config *config) {
-    const size_t T = config->n_tokens, n = r->out.n_kept;
+static inline int run_consistent(
+    const run *r, const prunesid_config *config, const prunesid_input *input) {
+    const size_t T = input->n_tokens, n = r->n_kept;
+    const int64_t first = (int64_t)input->first, end = first + (int64_t)T;
+    const int32_t n_groups = (int32_t)r->details.stats.n_groups;
     unsigned char *const kept = (unsigned char *)ref_new(T, 1);
     size_t n_state = 0;
     int good = r->status == PRUNESID_OK && n == ref_min(config->budget - config->reserved, T) &&
-               n == prunesid_n_kept(config);
+               n == prunesid_n_kept(config, T);
     for (size_t i = 0; good && i < n; i++) {
-        good = r->out.indices[i] >= 0 && (size_t)r->out.indices[i] < T &&
-               (i == 0 || r->out.indices[i] > r->out.indices[i - 1]);
-        kept[good ? r->out.indices[i] : 0] = 1;
+        good = r->indices[i] >= first && r->indices[i] < end &&
+               (i == 0 || r->indices[i] > r->indices[i - 1]);
+        kept[good ? r->indices[i] - first : 0] = 1;
     }
     for (size_t i = 0; good && i < n; i++) { /* the order is a permutation of the indices */
-        const int32_t pick = r->out.order[i];
-        good = pick >= 0 && (size_t)pick < T && kept[pick] == 1;
-        kept[good ? pick : 0] = 2;
+        const int32_t pick = r->details.order[i];
+        good = pick >= first && pick < end && kept[pick - first] == 1;
+        kept[good ? pick - first : 0] = 2;
     }
     for (size_t i = 0; good && i < T; i++) {
-        const int32_t stands = r->out.representative[i];
-        const int32_t k = r->out.group[i], n_groups = (int32_t)r->out.stats.n_groups;
-        n_state += r->out.state[i] == PRUNESID_KEPT;
-        good = r->out.state[i] <= PRUNESID_SUPPRESSED && stands >= 0 && (size_t)stands < T &&
-               (r->out.state[i] == PRUNESID_KEPT) == (kept[i] == 2) && kept[stands] == 2 &&
-               (kept[i] != 2 || stands == (int32_t)i) &&
+        const int32_t stands = r->details.representative[i], k = r->details.group[i];
+        const uint8_t state = r->details.state[i];
+        n_state += state == PRUNESID_KEPT;
+        good = state <= PRUNESID_SUPPRESSED && stands >= first && stands < end &&
+               (state == PRUNESID_KEPT) == (kept[i] == 2) && kept[stands - first] == 2 &&
+               (kept[i] != 2 || stands == first + (int64_t)i) &&
                (n_groups == 0 ? k == -1 : k >= 0 && k < n_groups) &&
-               (n_groups > 0 || r->out.loading[i] == 0.0f);
+               (n_groups > 0 || r->details.loading[i] == 0.0f);
     }
     free(kept);
     return good && n_state == n;
 }
 
 /* ---- number formats ----------------------------------------------------------------------- */
-
-static inline float float_from_bits(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static inline double double_from_f16(uint16_t half) {
-    const int exponent = half >> 10 & 31, fraction = half & 1023;
-    const double value = exponent == 31  ? (fraction ? NAN : INFINITY)
-                         : exponent == 0 ? ldexp(fraction, -24)
-                                         : ldexp(1024 + fraction, exponent - 25);
-    return half & 0x8000 ? -value : value;
-}
-
-static inline float float_from_bf16(uint16_t half) {
-    return float_from_bits((uint32_t)half << 16);
-}
-
-/* Nearest, ties to even, from the definition: the spacing at value is 2^(exponent - 10). */
-static inline uint16_t f16_from_double(double value) {
-    const uint16_t sign = signbit(value) ? 0x8000 : 0;
-    const double magnitude = fabs(value);
-    int exponent = -14;
-    if (!(magnitude < 65520.0)) { /* what rounds beyond 65504, or is no number */
-        return (uint16_t)(sign | (isnan(value) ? 0x7E00 : 0x7C00));
-    }
-    if (magnitude >= 0x1p-14) {
-        exponent = ilogb(magnitude);
-    }
-    const double units = rint(ldexp(magnitude, 10 - exponent)); /* 0 .. 2048 */
-    return (uint16_t)(sign | (uint16_t)(units + (double)(exponent + 14) * 1024.0));
-}
-
-static inline uint16_t bf16_from_float(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
 
 static inline size_t dtype_bytes(prunesid_dtype dtype) {
     return dtype == PRUNESID_F32 ? 4 : 2;
@@ -280,7 +223,7 @@ static inline double *widen(const void *data, size_t n, prunesid_dtype dtype) {
     double *const out = (double *)ref_new(n, sizeof *out);
     for (size_t i = 0; i < n; i++) {
         out[i] = dtype == PRUNESID_F32   ? (double)((const float *)data)[i]
-                 : dtype == PRUNESID_F16 ? double_from_f16(((const uint16_t *)data)[i])
+                 : dtype == PRUNESID_F16 ? (double)float_from_f16(((const uint16_t *)data)[i])
                                          : (double)float_from_bf16(((const uint16_t *)data)[i]);
     }
     return out;
@@ -308,28 +251,16 @@ static inline void fill_real(float *x, size_t T, size_t d, uint64_t *state) {
     double *const left = (double *)ref_new(T * rank, sizeof *left);
     double *const right = (double *)ref_new(rank * d, sizeof *right);
     double *const offset = (double *)ref_new(d, sizeof *offset);
-    for (size_t i = 0; i < T * rank; i++) {
+    for (size_t i = 0; i < T * rank; i++)
         left[i] = random_normal(state) * 0.4 * pow(0.96, (double)(i % rank));
-    }
-    for (size_t i = 0; i < rank * d; i++) {
-        right[i] = random_normal(state);
-    }
-    for (size_t j = 0; j < d; j++) {
-        offset[j] = random_normal(state);
-    }
+    for (size_t i = 0; i < rank * d; i++) right[i] = random_normal(state);
+    for (size_t j = 0; j < d; j++) offset[j] = random_normal(state);
     double *const row = (double *)ref_new(d, sizeof *row);
     for (size_t i = 0; i < T; i++) {
-        for (size_t j = 0; j < d; j++) {
-            row[j] = offset[j] + 0.02 * random_normal(state);
-        }
-        for (size_t r = 0; r < rank; r++) {
-            for (size_t j = 0; j < d; j++) {
-                row[j] += left[i * rank + r] * right[r * d + j];
-            }
-        }
-        for (size_t j = 0; j < d; j++) {
-            x[i * d + j] = (float)row[j];
-        }
+        for (size_t j = 0; j < d; j++) row[j] = offset[j] + 0.02 * random_normal(state);
+        for (size_t r = 0; r < rank; r++)
+            for (size_t j = 0; j < d; j++) row[j] += left[i * rank + r] * right[r * d + j];
+        for (size_t j = 0; j < d; j++) x[i * d + j] = (float)row[j];
     }
     free(left);
     free(right);
@@ -342,9 +273,8 @@ static inline float *tokens_new(kind what, size_t T, size_t d, uint64_t seed) {
     float *const x = (float *)ref_new(T * d, sizeof *x);
     uint64_t state = seed;
     const double scale = what == KIND_HUGE ? 1e30 : what == KIND_TINY ? 1e-38 : 1.0;
-    if (what != KIND_GAUSS && what != KIND_EQUAL && what != KIND_ZERO && what != KIND_ONE_HOT) {
+    if (what != KIND_GAUSS && what != KIND_EQUAL && what != KIND_ZERO && what != KIND_ONE_HOT)
         fill_real(x, T, d, &state);
-    }
     for (size_t i = 0; i < T; i++) {
         for (size_t j = 0; j < d; j++) {
             float *const at = &x[i * d + j];
@@ -384,16 +314,15 @@ static inline float *tokens_new(kind what, size_t T, size_t d, uint64_t seed) {
 static inline float *scores_new(size_t T, uint64_t seed) {
     float *const scores = (float *)ref_new(T, sizeof *scores);
     uint64_t state = seed;
-    for (size_t i = 0; i < T; i++) {
-        scores[i] = (float)exp(2.0 * random_normal(&state));
-    }
+    for (size_t i = 0; i < T; i++) scores[i] = (float)exp(2.0 * random_normal(&state));
     return scores;
 }
 
 /* ---- real tokens -------------------------------------------------------------------------- */
 
-static const char *const all_sets[] = {"astronaut_swin512", "astronaut_vit384", "chelsea_vit384",
-    "chelsea_vit512", "coffee_vit384", "raccoon_vit384", "rocket_vit384"};
+static const char *const all_sets[] = {"astronaut_swin512", "astronaut_vit384", "chelsea_mlp384",
+    "chelsea_vit384", "chelsea_vit512", "coffee_cat384", "coffee_vit384", "raccoon_vit384",
+    "rocket_vit384"};
 
 /* Loads <folder>/<set>/<name>, PRUNESID_TEST_DATA first, then PRUNESID_EXAMPLES_DATA. 0 or -1. */
 static inline int load(const char *set, const char *name, npy_array *array) {
@@ -401,19 +330,17 @@ static inline int load(const char *set, const char *name, npy_array *array) {
     char path[1024], error[256];
     for (size_t i = 0; i < N_ITEMS(folders); i++) {
         snprintf(path, sizeof path, "%s/%s/%s", folders[i], set, name);
-        if (npy_load(path, array, error, sizeof error) == 0) {
-            return 0;
-        }
+        if (npy_load(path, array, error, sizeof error) == 0) return 0;
     }
     return -1;
 }
 
 /* The tokens of a set, float16 as they are stored; free with npy_free. */
-static inline npy_array load_tokens(const char *set, prunesid_tokens *view) {
+static inline npy_array load_tokens(const char *set, prunesid_input *input) {
     npy_array array;
     CHECK(load(set, "tokens.npy", &array) == 0, "no tokens.npy of %s", set);
     assert_true(array.n_dims == 2 && array.kind == 'f' && array.item_bytes == 2);
-    *view = prunesid_tokens_view(array.data, PRUNESID_F16, array.shape[0], array.shape[1]);
+    *input = prunesid_input_init(array.data, PRUNESID_F16, array.shape[0], array.shape[1]);
     return array;
 }
 
@@ -426,10 +353,11 @@ typedef struct expected {
 } expected;
 
 static inline prunesid_preset preset_named(const char *name) {
-    return strcmp(name, "auto") == 0    ? PRUNESID_AUTO
-           : strcmp(name, "paper") == 0 ? PRUNESID_PAPER
-           : strcmp(name, "llava") == 0 ? PRUNESID_LLAVA
-                                        : PRUNESID_QWEN2VL;
+    size_t preset = 0;
+    const prunesid_rules *rules = prunesid_preset_rules(preset);
+    while (rules != NULL && strcmp(rules->name, name) != 0) rules = prunesid_preset_rules(++preset);
+    CHECK(rules != NULL, "no preset is called %s", name);
+    return (prunesid_preset)preset;
 }
 
 static inline int32_t *read_integers(FILE *file, size_t n) {
@@ -447,9 +375,7 @@ static inline FILE *expected_open(const char *set, const char *name, size_t *n_c
     char path[1024];
     snprintf(path, sizeof path, "%s/%s/%s", PRUNESID_TEST_DATA, set, name);
     FILE *const file = fopen(path, "r");
-    if (file != NULL) {
-        assert_int_equal(fscanf(file, "%zu", n_cases), 1);
-    }
+    if (file != NULL) assert_int_equal(fscanf(file, "%zu", n_cases), 1);
     return file;
 }
 
@@ -478,12 +404,8 @@ static inline double jaccard(
     const int32_t *a, size_t n_a, const int32_t *b, size_t n_b, size_t n_universe) {
     unsigned char *const in = (unsigned char *)ref_new(n_universe, 1);
     size_t n_both = 0;
-    for (size_t i = 0; i < n_a; i++) {
-        in[a[i]] = 1;
-    }
-    for (size_t i = 0; i < n_b; i++) {
-        n_both += in[b[i]];
-    }
+    for (size_t i = 0; i < n_a; i++) in[a[i]] = 1;
+    for (size_t i = 0; i < n_b; i++) n_both += in[b[i]];
     free(in);
     return n_a + n_b == n_both ? 1.0 : (double)n_both / (double)(n_a + n_b - n_both);
 }

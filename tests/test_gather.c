@@ -15,9 +15,7 @@ static void copies_rows_of_any_size(void **unused) {
         guard rows = guard_new((ROWS - 1) * stride + row, 0);
         guard out = guard_new((n - 1) * out_stride + row, 0x77);
         uint64_t state = s;
-        for (size_t i = 0; i < rows.n_bytes; i++) {
-            rows.data[i] = (unsigned char)random_bits(&state);
-        }
+        for (size_t i = 0; i < rows.n_bytes; i++) rows.data[i] = (unsigned char)random_bits(&state);
         CHECK_STATUS(
             prunesid_gather(rows.data, ROWS, row, stride, indices, n, out.data, out_stride),
             PRUNESID_OK, "shape %zu", s);
@@ -35,18 +33,13 @@ static void works_in_place(void **unused) {
     static const int32_t indices[] = {0, 1, 5, 6, 20, 39};
     uint32_t rows[ROWS][5];
     (void)unused;
-    for (size_t i = 0; i < ROWS; i++) {
-        for (size_t j = 0; j < 5; j++) {
-            rows[i][j] = (uint32_t)(100 * i + j);
-        }
-    }
+    for (size_t i = 0; i < ROWS; i++)
+        for (size_t j = 0; j < 5; j++) rows[i][j] = (uint32_t)(100 * i + j);
     assert_int_equal(prunesid_gather(rows, ROWS, 16, sizeof rows[0], indices, N_ITEMS(indices),
                          rows, sizeof rows[0]),
         PRUNESID_OK);
     for (size_t i = 0; i < N_ITEMS(indices); i++) {
-        for (size_t j = 0; j < 4; j++) {
-            assert_int_equal(rows[i][j], 100 * (size_t)indices[i] + j);
-        }
+        for (size_t j = 0; j < 4; j++) assert_int_equal(rows[i][j], 100 * (size_t)indices[i] + j);
         assert_int_equal(rows[i][4], 100 * i + 4); /* beyond the row, in the stride */
     }
 }
@@ -86,18 +79,17 @@ static void gathers_planes_one_by_one(void **unused) {
 
 static void follows_a_selection(void **unused) {
     float *const x = tokens_new(KIND_REAL, 60, 16, 3);
-    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 60, 16, 12);
-    const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, 60, 16);
+    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 12);
+    const prunesid_input input = prunesid_input_init(x, PRUNESID_F32, 60, 16);
     float kept[12][16];
     (void)unused;
-    run r = run_select(&config, &tokens, NULL, NULL);
+    run r = run_select(&config, &input);
     assert_int_equal(r.status, PRUNESID_OK);
-    assert_int_equal(prunesid_gather(x, 60, sizeof kept[0], sizeof kept[0], r.out.indices,
-                         r.out.n_kept, kept, sizeof kept[0]),
+    assert_int_equal(prunesid_gather(x, 60, sizeof kept[0], sizeof kept[0], r.indices, r.n_kept,
+                         kept, sizeof kept[0]),
         PRUNESID_OK);
-    for (size_t i = 0; i < 12; i++) {
-        assert_memory_equal(kept[i], x + 16 * (size_t)r.out.indices[i], sizeof kept[0]);
-    }
+    for (size_t i = 0; i < 12; i++)
+        assert_memory_equal(kept[i], x + 16 * (size_t)r.indices[i], sizeof kept[0]);
     run_free(&r);
     free(x);
 }

@@ -1,5 +1,26 @@
-/* test_group.c - grouping by the largest absolute loading.   MIT licence. */
+/* test_group.c - groups by the largest absolute loading, of given loadings.   MIT licence.
+ *
+ * What is refused, and groups from an SVD of our own, are in test_psca. */
 #include "support.h"
+
+enum { DIM = 3 };
+
+/* prunesid_psca on loadings [T, K] with rows ld apart. */
+static void group_of(
+    const float *v, size_t T, size_t K, size_t ld, int32_t *group, float *loading) {
+    float *const x = tokens_new(KIND_REAL, T, DIM, 1);
+    prunesid_config config = prunesid_config_init(PRUNESID_PAPER, 1);
+    prunesid_input input = prunesid_input_init(x, PRUNESID_F32, T, DIM);
+    config.n_groups = K;
+    input.loadings = v;
+    input.ld_loadings = ld;
+    guard workspace = guard_workspace(&config, &input);
+    CHECK_STATUS(prunesid_psca(&config, &input, workspace.data, workspace.n_bytes, NULL, group,
+                     loading, NULL),
+        PRUNESID_OK, "T = %zu, K = %zu, ld = %zu", T, K, ld);
+    guard_free(&workspace);
+    free(x);
+}
 
 static void matches_reference(void **unused) {
     uint64_t state = 1;
@@ -15,14 +36,10 @@ static void matches_reference(void **unused) {
         double *const want_loading = (double *)ref_new(T, sizeof *want_loading);
         for (size_t i = 0; i < T * ld; i++) { /* coarse, so that ties of both signs occur */
             v[i] = i % ld < K ? (float)random_size(&state, 0, 16) / 8.0f - 1.0f : NAN;
-            if (i % ld < K) {
-                wide[i / ld * K + i % ld] = (double)v[i];
-            }
+            if (i % ld < K) wide[i / ld * K + i % ld] = (double)v[i];
         }
         ref_group(wide, T, K, want, want_loading);
-        CHECK_STATUS(prunesid_group(
-                         v, T, K, ld, (int32_t *)(void *)group.data, (float *)(void *)loading.data),
-            PRUNESID_OK, "shape %zu", s);
+        group_of(v, T, K, ld, (int32_t *)(void *)group.data, (float *)(void *)loading.data);
         for (size_t i = 0; i < T; i++) {
             const int32_t k = ((int32_t *)(void *)group.data)[i];
             CHECK(k == want[i], "shape %zu, token %zu: %d, not %d", s, i, k, want[i]);
@@ -38,51 +55,47 @@ static void matches_reference(void **unused) {
 }
 
 static void signs_do_not_matter(void **unused) {
-    static const float v[2][3] = {{0.25f, -0.5f, 0.5f}, {-0.0f, 0.0f, -0.0f}};
-    int32_t group[2];
-    float loading[2];
+    static const float v[3][3] = {
+        {0.25f, -0.5f, 0.5f}, {-0.0f, 0.0f, -0.0f}, {1e-38f, -3e38f, 3e38f}};
+    int32_t group[3];
+    float loading[3];
     (void)unused;
-    assert_int_equal(prunesid_group(v[0], 2, 3, 3, group, loading), PRUNESID_OK);
+    group_of(v[0], 3, 3, 3, group, loading);
     assert_int_equal(group[0], 1);
     assert_true(loading[0] == 0.5f);
     assert_int_equal(group[1], 0);
     assert_false(signbit(loading[1]));
+    assert_int_equal(group[2], 1);
+    assert_true(loading[2] == 3e38f);
 }
 
-static void refuses(void **unused) {
-    float v[6] = {1, 2, 3, 4, 5, 6};
-    int32_t group[3] = {9, 9, 9};
-    float loading[3] = {9, 9, 9};
-    static const float bad[] = {NAN, INFINITY, -INFINITY};
+/* Groups and loadings of a whole selection are those of the stage. */
+static void select_groups_alike(void **unused) {
+    enum { T = 90, K = 7 };
+    float *const x = tokens_new(KIND_REAL, T, DIM, 1), v[T * K], loading[T];
+    int32_t group[T];
+    uint64_t state = 2;
     (void)unused;
-    assert_int_equal(prunesid_group(NULL, 3, 2, 2, group, loading), PRUNESID_ERROR_NULL);
-    assert_int_equal(prunesid_group(v, 3, 2, 2, NULL, loading), PRUNESID_ERROR_NULL);
-    assert_int_equal(prunesid_group(v, 3, 2, 2, group, NULL), PRUNESID_ERROR_NULL);
-    assert_int_equal(prunesid_group(v, 0, 2, 2, group, loading), PRUNESID_ERROR_EMPTY);
-    assert_int_equal(prunesid_group(v, 3, 0, 2, group, loading), PRUNESID_ERROR_EMPTY);
-    assert_int_equal(prunesid_group(v, 3, 2, 1, group, loading), PRUNESID_ERROR_STRIDE);
-    assert_int_equal(
-        prunesid_group(v, (size_t)INT32_MAX + 1, 2, 2, group, loading), PRUNESID_ERROR_DIMENSION);
-    const size_t wide = (size_t)INT32_MAX + 1;
-    assert_int_equal(prunesid_group(v, 3, wide, wide, group, loading), PRUNESID_ERROR_DIMENSION);
-    for (size_t place = 0; place < 6; place++) {
-        const float good = v[place];
-        v[place] = bad[place % 3];
-        assert_int_equal(
-            prunesid_group(v, 3, 2, 2, group, loading), PRUNESID_ERROR_LOADINGS_NOT_FINITE);
-        v[place] = good;
-    }
-    for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(group[i], 9);
-        assert_true(loading[i] == 9.0f);
-    }
+    for (size_t i = 0; i < T * K; i++) v[i] = (float)random_normal(&state);
+    group_of(v, T, K, K, group, loading);
+    prunesid_config config = prunesid_config_init(PRUNESID_PAPER, 20);
+    prunesid_input input = prunesid_input_init(x, PRUNESID_F32, T, DIM);
+    config.n_groups = K;
+    input.loadings = v;
+    input.ld_loadings = K;
+    run r = run_select(&config, &input);
+    assert_true(run_consistent(&r, &config, &input));
+    assert_memory_equal(r.details.group, group, sizeof group);
+    assert_memory_equal(r.details.loading, loading, sizeof loading);
+    run_free(&r);
+    free(x);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches_reference),
         cmocka_unit_test(signs_do_not_matter),
-        cmocka_unit_test(refuses),
+        cmocka_unit_test(select_groups_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

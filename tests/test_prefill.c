@@ -19,9 +19,7 @@ static const prefill_case cases[] = {
 
 static float *normal_floats(size_t n, double mean, double scale, uint64_t *state) {
     float *const values = (float *)ref_new(n, sizeof *values);
-    for (size_t i = 0; i < n; i++) {
-        values[i] = (float)(mean + scale * random_normal(state));
-    }
+    for (size_t i = 0; i < n; i++) values[i] = (float)(mean + scale * random_normal(state));
     return values;
 }
 
@@ -31,9 +29,7 @@ static double *ref_norm(const double *x, size_t S, size_t hidden, const float *w
     double *const y = (double *)ref_new(S * hidden, sizeof *y);
     for (size_t i = 0; i < S; i++) {
         double sum = 0.0;
-        for (size_t j = 0; j < hidden; j++) {
-            sum += x[i * hidden + j] * x[i * hidden + j];
-        }
+        for (size_t j = 0; j < hidden; j++) sum += x[i * hidden + j] * x[i * hidden + j];
         for (size_t j = 0; j < hidden; j++) {
             y[i * hidden + j] =
                 x[i * hidden + j] / sqrt(sum / (double)hidden + eps) * (double)weight[j];
@@ -49,9 +45,7 @@ static double *ref_linear(
     for (size_t i = 0; i < S; i++) {
         for (size_t o = 0; o < out; o++) {
             double sum = bias != NULL ? (double)bias[o] : 0.0;
-            for (size_t j = 0; j < in; j++) {
-                sum += x[i * in + j] * (double)w[o * in + j];
-            }
+            for (size_t j = 0; j < in; j++) sum += x[i * in + j] * (double)w[o * in + j];
             y[i * out + o] = sum;
         }
     }
@@ -79,9 +73,8 @@ static double *ref_attention(const decoder_shape *shape, const double *qkv, size
         double most = -INFINITY, sum = 0.0;
         for (size_t j = 0; j <= row; j++) {
             p[j] = 0.0;
-            for (size_t c = 0; c < hd; c++) {
+            for (size_t c = 0; c < hd; c++)
                 p[j] += qkv[row * width + h * hd + c] * qkv[j * width + (n_heads + kv) * hd + c];
-            }
             p[j] /= sqrt((double)hd);
             most = fmax(most, p[j]);
         }
@@ -91,9 +84,8 @@ static double *ref_attention(const decoder_shape *shape, const double *qkv, size
         }
         for (size_t c = 0; c < hd; c++) {
             double mixed = 0.0;
-            for (size_t j = 0; j <= row; j++) {
+            for (size_t j = 0; j <= row; j++)
                 mixed += p[j] / sum * qkv[j * width + (n_heads + shape->n_kv_heads + kv) * hd + c];
-            }
             out[row * shape->hidden + h * hd + c] = mixed;
         }
     }
@@ -102,9 +94,7 @@ static double *ref_attention(const decoder_shape *shape, const double *qkv, size
 }
 
 static void ref_add(double *x, double *y, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        x[i] += y[i];
-    }
+    for (size_t i = 0; i < n; i++) x[i] += y[i];
     free(y);
 }
 
@@ -125,9 +115,7 @@ static void ref_layer(const decoder_shape *shape, const decoder_weights *w, doub
     double *const gate = ref_linear(normed, S, hidden, w->gate_up, shape->mlp, NULL);
     double *const up =
         ref_linear(normed, S, hidden, w->gate_up + shape->mlp * hidden, shape->mlp, NULL);
-    for (size_t i = 0; i < S * shape->mlp; i++) {
-        gate[i] = gate[i] / (1.0 + exp(-gate[i])) * up[i];
-    }
+    for (size_t i = 0; i < S * shape->mlp; i++) gate[i] = gate[i] / (1.0 + exp(-gate[i])) * up[i];
     ref_add(x, ref_linear(gate, S, shape->mlp, w->down, hidden, NULL), S * hidden);
     free(normed);
     free(qkv);
@@ -165,9 +153,8 @@ static void test_layers_match_the_reference(void **unused) {
         double error = 0.0, size = 0.0;
 
         decoder_run(&shape, &weights, one->n_layers, x, S, (float *)(void *)memory.data);
-        for (size_t layer = 0; layer < one->n_layers; layer++) {
+        for (size_t layer = 0; layer < one->n_layers; layer++)
             ref_layer(&shape, &weights, wanted, S);
-        }
         for (size_t i = 0; i < n; i++) {
             error += ((double)x[i] - wanted[i]) * ((double)x[i] - wanted[i]);
             size += wanted[i] * wanted[i];
@@ -178,9 +165,7 @@ static void test_layers_match_the_reference(void **unused) {
                 (double)x[i], wanted[i]);
         }
         guard_free(&memory);
-        for (size_t i = 0; i < 7; i++) {
-            free(parts[i]);
-        }
+        for (size_t i = 0; i < 7; i++) free(parts[i]);
         free(wanted);
         free(x);
     }

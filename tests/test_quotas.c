@@ -8,22 +8,23 @@ typedef struct problem {
     int32_t members[MAX_GROUPS], survivors[MAX_GROUPS];
 } problem;
 
+/* No token is read: there are none behind it. */
+static const float no_tokens[1];
+
 static prunesid_status quotas(prunesid_preset preset, const problem *p, int32_t *out) {
     static int32_t ascending[4096];
     size_t T = p->n_protected;
-    for (size_t k = 0; k < p->K; k++) {
-        T += (size_t)(p->members[k] > 0 ? p->members[k] : 0);
-    }
-    prunesid_config config = prunesid_config_init(preset, ref_max(T, p->K), MAX_GROUPS, p->N);
+    for (size_t k = 0; k < p->K; k++) T += (size_t)(p->members[k] > 0 ? p->members[k] : 0);
+    for (size_t i = 0; i < p->n_protected; i++) ascending[i] = (int32_t)i;
+    prunesid_config config = prunesid_config_init(preset, p->N);
+    prunesid_input input =
+        prunesid_input_init(no_tokens, PRUNESID_F32, ref_max(T, p->K), MAX_GROUPS);
     config.n_groups = p->K;
     config.reserved = p->reserved;
-    config.n_protected = p->n_protected;
-    config.protected_indices = ascending;
-    for (size_t i = 0; i < p->n_protected; i++) {
-        ascending[i] = (int32_t)i;
-    }
-    guard workspace = guard_workspace(&config), result = guard_new(p->K * 4, 0x33);
-    const prunesid_status status = prunesid_quotas(&config, p->members, p->survivors,
+    input.n_protected = p->n_protected;
+    input.protected_tokens = ascending;
+    guard workspace = guard_workspace(&config, &input), result = guard_new(p->K * 4, 0x33);
+    const prunesid_status status = prunesid_quotas(&config, &input, p->members, p->survivors,
         workspace.data, workspace.n_bytes, (int32_t *)(void *)result.data);
     assert_true(status == PRUNESID_OK || guard_untouched(&result, 0x33));
     memcpy(out, result.data, p->K * 4);
@@ -39,11 +40,10 @@ static void reference(prunesid_preset preset, const problem *p, int64_t *out) {
         sizes[k] = p->members[k];
         survivors[k] = p->survivors[k];
     }
-    if (preset == PRUNESID_PAPER) {
+    if (preset == PRUNESID_PAPER)
         ref_quotas_proportional(survivors, p->K, left - reserved, out);
-    } else {
+    else
         ref_quotas_bounded(sizes, survivors, p->K, left, reserved, out);
-    }
 }
 
 static void compare(prunesid_preset preset, const problem *p, int number) {
@@ -72,9 +72,7 @@ static problem problem_new(uint64_t *state) {
         p.survivors[k] = (int32_t)(style == 2 ? (n > 0) : random_size(state, 0, n));
         total += n;
     }
-    if (style == 3 && random_bits(state) % 4 == 0) {
-        memset(p.survivors, 0, sizeof p.survivors);
-    }
+    if (style == 3 && random_bits(state) % 4 == 0) memset(p.survivors, 0, sizeof p.survivors);
     p.reserved = random_bits(state) % 3 == 0 ? random_size(state, 1, 3) : 0;
     p.n_protected = random_bits(state) % 4 == 0 ? random_size(state, 1, 20) : 0;
     p.N = p.reserved + p.n_protected + random_size(state, 1, total + total / 2 + 2);
@@ -123,6 +121,30 @@ static void known_values(void **unused) {
     assert_int_equal(got[2], 2);
 }
 
+/* n_groups 0 is the rule's number, for AUTO that of the preset that the scores make it. */
+static void groups_by_the_rule(void **unused) {
+    static const struct {
+        size_t N, K[2]; /* without scores, with */
+    } cases[] = {{1, {4, 1}}, {7, {4, 1}}, {11, {4, 2}}, {20, {5, 5}}, {900, {9, 9}}};
+    static const float scores[40];
+    static const int32_t ones[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
+    (void)unused;
+    for (size_t i = 0; i < 2 * N_ITEMS(cases); i++) {
+        const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, cases[i / 2].N);
+        prunesid_input input = prunesid_input_init(no_tokens, PRUNESID_F32, 40, 9);
+        const size_t K = cases[i / 2].K[i % 2];
+        input.scores = i % 2 ? scores : NULL;
+        guard workspace = guard_workspace(&config, &input), quota = guard_new(K * 4, 0x33);
+        CHECK_STATUS(prunesid_quotas(&config, &input, ones, ones, workspace.data, workspace.n_bytes,
+                         (int32_t *)(void *)quota.data),
+            PRUNESID_OK, "case %zu", i);
+        for (size_t k = 0; k < K; k++)
+            CHECK(((int32_t *)(void *)quota.data)[k] == 1, "case %zu, group %zu of %zu", i, k, K);
+        guard_free(&workspace);
+        guard_free(&quota);
+    }
+}
+
 static void refuse_impossible_counts(void **unused) {
     static const int32_t bad[][2] = {{3, 4}, {3, -1}, {-1, -1}, {-1, 0}, {0, 1}};
     (void)unused;
@@ -141,6 +163,7 @@ int main(void) {
         cmocka_unit_test(match_reference),
         cmocka_unit_test(every_budget),
         cmocka_unit_test(known_values),
+        cmocka_unit_test(groups_by_the_rule),
         cmocka_unit_test(refuse_impossible_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

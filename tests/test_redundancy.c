@@ -3,21 +3,21 @@
 
 static const prunesid_dtype dtypes[] = {PRUNESID_F32, PRUNESID_F16, PRUNESID_BF16};
 
-static prunesid_information redundancy(const prunesid_tokens *tokens) {
-    prunesid_config config = prunesid_config_init(PRUNESID_PAPER, tokens->n_tokens, tokens->dim, 1);
-    guard workspace = guard_workspace(&config);
+static prunesid_information redundancy(const prunesid_input *input) {
+    const prunesid_config config = prunesid_config_init(PRUNESID_PAPER, 1);
+    guard workspace = guard_workspace(&config, input);
     prunesid_information out;
-    CHECK_STATUS(prunesid_redundancy(&config, tokens, workspace.data, workspace.n_bytes, &out),
-        PRUNESID_OK, "T = %zu, d = %zu", tokens->n_tokens, tokens->dim);
+    CHECK_STATUS(prunesid_redundancy(input, workspace.data, workspace.n_bytes, &out), PRUNESID_OK,
+        "T = %zu, d = %zu", input->n_tokens, input->dim);
     guard_free(&workspace);
     return out;
 }
 
 /* Returns the largest error. */
-static double compare(const prunesid_tokens *tokens, const double *x, const char *what) {
-    const size_t T = tokens->n_tokens;
-    double *const c = ref_cosine(x, T, tokens->dim);
-    const prunesid_information want = ref_redundancy(c, T), got = redundancy(tokens);
+static double compare(const prunesid_input *input, const double *x, const char *what) {
+    const size_t T = input->n_tokens;
+    double *const c = ref_cosine(x, T, input->dim);
+    const prunesid_information want = ref_redundancy(c, T), got = redundancy(input);
     const double error = fmax(fabs(got.rho - want.rho), fabs(got.rho_cells - want.rho_cells));
     CHECK(error <= 1e-12, "%s, T = %zu: rho %.17g, not %.17g", what, T, got.rho, want.rho);
     assert_true(got.phi == 1.0 - got.rho);
@@ -36,15 +36,13 @@ static void matches_all_pairs(void **unused) {
         for (size_t s = 0; s < N_ITEMS(shapes); s++) {
             for (size_t t = 0; t < N_ITEMS(dtypes); t++) {
                 const size_t T = shapes[s][0], d = shapes[s][1];
-                if (dtypes[t] == PRUNESID_F16 && k == KIND_HUGE) {
-                    continue; /* does not fit */
-                }
+                if (dtypes[t] == PRUNESID_F16 && k == KIND_HUGE) continue; /* does not fit */
                 float *const values = tokens_new((kind)k, T, d, 5 + s);
                 void *const data = convert(values, T * d, dtypes[t]);
                 double *const x = widen(data, T * d, dtypes[t]);
-                const prunesid_tokens tokens = prunesid_tokens_view(data, dtypes[t], T, d);
+                const prunesid_input input = prunesid_input_init(data, dtypes[t], T, d);
                 snprintf(what, sizeof what, "kind %d, dtype %zu", k, t);
-                worst = fmax(worst, compare(&tokens, x, what));
+                worst = fmax(worst, compare(&input, x, what));
                 free(values);
                 free(data);
                 free(x);
@@ -57,10 +55,10 @@ static void matches_all_pairs(void **unused) {
 static void matches_all_pairs_of_real_tokens(void **unused) {
     (void)unused;
     for (size_t s = 0; s < N_ITEMS(all_sets); s++) {
-        prunesid_tokens tokens;
-        npy_array array = load_tokens(all_sets[s], &tokens);
+        prunesid_input input;
+        npy_array array = load_tokens(all_sets[s], &input);
         double *const x = widen(array.data, array.n_items, PRUNESID_F16);
-        compare(&tokens, x, all_sets[s]);
+        compare(&input, x, all_sets[s]);
         free(x);
         npy_free(&array);
     }
@@ -78,13 +76,39 @@ static void known_values(void **unused) {
         {one_zero, 3, 2, 0.0, 2.0 / 9.0}, {equal, 1, 1, 0.0, 1.0}};
     (void)unused;
     for (size_t i = 0; i < N_ITEMS(cases); i++) {
-        const prunesid_tokens tokens =
-            prunesid_tokens_view(cases[i].x, PRUNESID_F32, cases[i].T, 2);
-        const prunesid_information got = redundancy(&tokens);
+        const prunesid_input input = prunesid_input_init(cases[i].x, PRUNESID_F32, cases[i].T, 2);
+        const prunesid_information got = redundancy(&input);
         CHECK(fabs(got.rho - cases[i].rho) < 1e-15, "case %zu: %.17g", i, got.rho);
         CHECK(fabs(got.rho_cells - cases[i].rho_cells) < 1e-15, "case %zu", i);
         assert_int_equal(got.n_nonzero, cases[i].n_nonzero);
     }
+}
+
+/* Only the tokens matter, not what else is known of them; and any workspace for them does. */
+static void the_tokens_alone(void **unused) {
+    static const float scores[60] = {-1.0f}, loadings[60] = {0.5f};
+    static const int32_t guarded[] = {5, 17};
+    float *const x = tokens_new(KIND_REAL, 60, 24, 6);
+    prunesid_input input = prunesid_input_init(x, PRUNESID_F32, 60, 24);
+    const prunesid_information want = redundancy(&input);
+    (void)unused;
+    input.first = 3;
+    input.scores = scores;
+    input.loadings = loadings;
+    input.ld_loadings = 1;
+    input.protected_tokens = guarded;
+    input.n_protected = N_ITEMS(guarded);
+    for (size_t i = 0; i < N_ITEMS(all_presets); i++) {
+        const prunesid_config config = prunesid_config_init(all_presets[i], 2 + 9 * i);
+        guard workspace = guard_workspace(&config, &input);
+        prunesid_information got = {0.0, 0.0, 0.0, 0};
+        assert_int_equal(
+            prunesid_redundancy(&input, workspace.data, workspace.n_bytes, &got), PRUNESID_OK);
+        assert_true(got.rho == want.rho && got.rho_cells == want.rho_cells && got.phi == want.phi &&
+                    got.n_nonzero == want.n_nonzero);
+        guard_free(&workspace);
+    }
+    free(x);
 }
 
 /* Every float32 row counts by its direction alone, whatever its exponent. */
@@ -100,8 +124,8 @@ static void any_scale(void **unused) {
             x[i] = (float)value;
             wide[i] = (double)x[i];
         }
-        const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, 2, D);
-        compare(&tokens, wide, "scale");
+        const prunesid_input input = prunesid_input_init(x, PRUNESID_F32, 2, D);
+        compare(&input, wide, "scale");
     }
 }
 
@@ -112,25 +136,20 @@ static void orthogonal_tokens_have_no_redundancy(void **unused) {
     (void)unused;
     for (int length = 1; length < 200; length++) {
         float x[SIZE * SIZE] = {0};
-        const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, SIZE, SIZE);
-        for (size_t i = 0; i < SIZE; i++) {
-            x[i * SIZE + i] = (float)length;
-        }
-        const prunesid_information got = redundancy(&tokens);
+        const prunesid_input input = prunesid_input_init(x, PRUNESID_F32, SIZE, SIZE);
+        for (size_t i = 0; i < SIZE; i++) x[i * SIZE + i] = (float)length;
+        const prunesid_information got = redundancy(&input);
         CHECK(got.rho == 0.0 && got.phi == 1.0, "length %d: rho %g", length, got.rho);
     }
     for (size_t size = 64; size <= 2048; size *= 2) { /* the rows of a Hadamard matrix */
-        float *const x = malloc(size * size * sizeof *x);
-        assert_non_null(x);
+        float *const x = (float *)ref_new(size * size, sizeof *x);
         for (size_t i = 0; i < size * size; i++) {
             size_t both = (i / size) & (i % size);
             x[i] = 1.0f;
-            for (; both != 0; both &= both - 1) {
-                x[i] = -x[i];
-            }
+            for (; both != 0; both &= both - 1) x[i] = -x[i];
         }
-        const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, size, size);
-        const prunesid_information got = redundancy(&tokens);
+        const prunesid_input input = prunesid_input_init(x, PRUNESID_F32, size, size);
+        const prunesid_information got = redundancy(&input);
         CHECK(got.rho == 0.0, "size %zu: rho %g", size, got.rho);
         free(x);
     }
@@ -141,6 +160,7 @@ int main(void) {
         cmocka_unit_test(matches_all_pairs),
         cmocka_unit_test(matches_all_pairs_of_real_tokens),
         cmocka_unit_test(known_values),
+        cmocka_unit_test(the_tokens_alone),
         cmocka_unit_test(any_scale),
         cmocka_unit_test(orthogonal_tokens_have_no_redundancy),
     };

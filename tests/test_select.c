@@ -1,36 +1,43 @@
-/* test_select.c - end to end: real tokens against the float64 specification, every output against
- * the reference.   MIT licence. */
+/* test_select.c - end to end.   MIT licence.
+ *
+ * Real tokens against the float64 specification, and every output against the reference. */
 #include "support.h"
 
 /* ---- the specification's own expectations ------------------------------------------------- */
 
 typedef struct tally {
-    size_t n_cases, n_identical, n_same_order;
-    double sum, least, limit; /* limit: what the least must reach */
+    size_t n_cases, n_krylov; /* n_krylov: by Krylov to the end */
+    size_t n_identical, n_same_order, n_same_groups;
+    double least; /* Jaccard index of a kept set and the specification's */
 } tally;
 
-static void compare_case(const char *set, const prunesid_tokens *tokens, const float *attention,
+/* BLAS and processors differ in the last digits, and so may a token or two. */
+static const double least_jaccard = 0.97;
+
+static void compare_case(const char *set, const prunesid_input *tokens, const float *attention,
     const expected *e, prunesid_svd svd, tally *t) {
-    prunesid_config config =
-        prunesid_config_init(e->asked, tokens->n_tokens, tokens->dim, e->budget);
+    prunesid_config config = prunesid_config_init(e->asked, e->budget);
+    prunesid_input input = *tokens;
     config.svd = svd;
     assert_int_equal(config.reserved, e->reserved);
     assert_true(!e->has_scores || attention != NULL);
-    run r = run_select(&config, tokens, e->has_scores ? attention : NULL, NULL);
+    input.scores = e->has_scores ? attention : NULL;
+    run r = run_select(&config, &input);
     CHECK_STATUS(r.status, PRUNESID_OK, "%s, N = %zu", set, e->budget);
-    assert_true(run_consistent(&r, &config));
-    const double j = jaccard(r.out.indices, r.out.n_kept, e->order, e->n_kept, e->n_tokens);
-    const prunesid_stats *const stats = &r.out.stats;
+    assert_true(run_consistent(&r, &config, &input));
+    const double j = jaccard(r.indices, r.n_kept, e->order, e->n_kept, e->n_tokens);
+    const prunesid_stats *const stats = &r.details.stats;
     t->n_cases++;
-    t->sum += j;
     t->least = fmin(t->least, j);
     t->n_identical += j == 1.0;
-    t->n_same_order += memcmp(r.out.order, e->order, e->n_kept * sizeof *e->order) == 0;
-    if (j < 1.0 && t->limit > 0.0) {
+    t->n_same_order += memcmp(r.details.order, e->order, e->n_kept * sizeof *e->order) == 0;
+    t->n_same_groups += memcmp(r.details.group, e->group, e->n_tokens * sizeof *e->group) == 0;
+    t->n_krylov += stats->svd == PRUNESID_SVD_KRYLOV;
+    if (j < 1.0) {
         print_message("%s, asked %d, N = %zu, scores %zu, method %d: Jaccard %.4f\n", set,
             (int)e->asked, e->budget, e->has_scores, (int)svd, j);
     }
-    CHECK(j >= t->limit, "%s, N = %zu", set, e->budget);
+    CHECK(j >= least_jaccard, "%s, N = %zu", set, e->budget);
     CHECK(fabs(stats->rho - e->rho) <= 1e-12 && fabs(stats->phi - e->phi) <= 1e-12 &&
               fabs(stats->tau - e->tau) <= 1e-11,
         "%s, N = %zu: rho %.15g, tau %.15g", set, e->budget, stats->rho, stats->tau);
@@ -39,11 +46,10 @@ static void compare_case(const char *set, const prunesid_tokens *tokens, const f
     run_free(&r);
 }
 
-static void compare_sets(prunesid_svd svd, double limit, double mean) {
-    static const char *const names[] = {"KRYLOV", "EXACT", "SKETCH"};
-    tally t = {0, 0, 0, 0.0, 1.0, limit};
+static tally compare_sets(prunesid_svd svd) {
+    tally t = {0, 0, 0, 0, 0, 1.0};
     for (size_t s = 0; s < N_ITEMS(all_sets); s++) {
-        prunesid_tokens tokens;
+        prunesid_input tokens;
         npy_array array = load_tokens(all_sets[s], &tokens), attention;
         const int has_attention = load(all_sets[s], "cls_attention.npy", &attention) == 0;
         size_t n_cases = 0;
@@ -57,76 +63,70 @@ static void compare_sets(prunesid_svd svd, double limit, double mean) {
         }
         fclose(file);
         npy_free(&array);
-        if (has_attention) {
-            npy_free(&attention);
-        }
+        if (has_attention) npy_free(&attention);
     }
-    print_message("%s: %zu cases, mean Jaccard %.6f, least %.4f, %zu identical, %zu in order\n",
-        names[svd], t.n_cases, t.sum / (double)t.n_cases, t.least, t.n_identical, t.n_same_order);
-    assert_true(t.n_cases == 141 && t.sum >= mean * (double)t.n_cases);
+    print_message("%zu cases (%zu by Krylov to the end), least Jaccard %.4f, %zu identical, %zu in "
+                  "order, %zu with the same groups\n",
+        t.n_cases, t.n_krylov, t.least, t.n_identical, t.n_same_order, t.n_same_groups);
+    assert_int_equal(t.n_cases, 175);
+    assert_true(t.n_identical + 1 >= t.n_cases && t.n_same_groups + 1 >= t.n_cases);
+    return t;
 }
 
 static void krylov_keeps_what_the_exact_svd_keeps(void **unused) {
     (void)unused;
-    compare_sets(PRUNESID_SVD_KRYLOV, 0.97, 0.999);
+    const tally t = compare_sets(PRUNESID_SVD_KRYLOV);
+    assert_true(t.n_krylov >= 30); /* of 43 whose two sides are above 192 */
 }
 
 static void exact_keeps_what_the_exact_svd_keeps(void **unused) {
     (void)unused;
-    compare_sets(PRUNESID_SVD_EXACT, 0.97, 0.999);
+    const tally t = compare_sets(PRUNESID_SVD_EXACT);
+    assert_int_equal(t.n_krylov, 0);
 }
 
-static void sketch_keeps_something_like_it(void **unused) {
-    (void)unused;
-    compare_sets(PRUNESID_SVD_SKETCH, 0.0, 0.4);
-}
-
-/* The sets above are narrow, so that KRYLOV hands most of them to EXACT at once. Mixed at random into
- * 768 channels and bent, as a wider encoder's would be, they are KRYLOV's own work. */
+/* Most of the sets above are narrow, so that KRYLOV hands them to EXACT at once. Mixed at random
+ * into 768 channels and bent, as a wider encoder's would be, they are KRYLOV's own work. */
 static void krylov_keeps_what_exact_keeps_of_wide_tokens(void **unused) {
     static const size_t budgets[] = {32, 64, 128, 192};
     enum { D = 768 };
     uint64_t state = 11;
-    double sum = 0.0, n_cases = 0.0, n_krylov = 0.0;
+    size_t n_cases = 0, n_krylov = 0, n_identical = 0;
     (void)unused;
     for (size_t s = 0; s < N_ITEMS(all_sets); s++) {
-        prunesid_tokens tokens;
+        prunesid_input tokens;
         npy_array array = load_tokens(all_sets[s], &tokens);
+        if (tokens.dim > 384) {
+            npy_free(&array);
+            continue;
+        }
         const size_t T = tokens.n_tokens, d = tokens.dim;
         double *const x = widen(array.data, array.n_items, PRUNESID_F16);
-        double *const mix = malloc(d * D * sizeof *mix);
-        float *const wide = malloc(T * D * sizeof *wide);
+        double *const mix = (double *)ref_new(d * D, sizeof *mix);
+        float *const wide = (float *)ref_new(T * D, sizeof *wide);
         double square = 0.0;
-        assert_true(mix != NULL && wide != NULL);
-        for (size_t i = 0; i < d * D; i++) {
-            mix[i] = random_normal(&state);
-        }
-        for (size_t i = 0; i < T * d; i++) {
-            square += x[i] * x[i];
-        }
+        for (size_t i = 0; i < d * D; i++) mix[i] = random_normal(&state);
+        for (size_t i = 0; i < T * d; i++) square += x[i] * x[i];
         for (size_t i = 0; i < T; i++) {
             for (size_t j = 0; j < D; j++) {
                 double y = 0.0;
-                for (size_t c = 0; c < d; c++) {
-                    y += x[i * d + c] * mix[c * D + j];
-                }
+                for (size_t c = 0; c < d; c++) y += x[i * d + c] * mix[c * D + j];
                 y *= 2.0 / sqrt(square / (double)T);
                 wide[i * D + j] = (float)(tanh(y) + 0.3 * y);
             }
         }
-        const prunesid_tokens view = prunesid_tokens_view(wide, PRUNESID_F32, T, D);
+        const prunesid_input view = prunesid_input_init(wide, PRUNESID_F32, T, D);
         for (size_t b = 0; b < 2 * N_ITEMS(budgets); b++) {
-            prunesid_config config = prunesid_config_init(
-                b % 2 ? PRUNESID_PAPER : PRUNESID_QWEN2VL, T, D, budgets[b / 2]);
-            run krylov = run_select(&config, &view, NULL, NULL);
+            prunesid_config config =
+                prunesid_config_init(b % 2 ? PRUNESID_PAPER : PRUNESID_QWEN2VL, budgets[b / 2]);
+            run krylov = run_select(&config, &view);
             config.svd = PRUNESID_SVD_EXACT;
-            run exact = run_select(&config, &view, NULL, NULL);
-            const double j = jaccard(
-                krylov.out.indices, krylov.out.n_kept, exact.out.indices, exact.out.n_kept, T);
-            CHECK(j >= 0.97, "%s, N = %zu: Jaccard %.4f", all_sets[s], budgets[b / 2], j);
-            sum += j;
+            run exact = run_select(&config, &view);
+            const double j = jaccard(krylov.indices, krylov.n_kept, exact.indices, exact.n_kept, T);
+            CHECK(j >= least_jaccard, "%s, N = %zu: Jaccard %.4f", all_sets[s], budgets[b / 2], j);
+            n_identical += j == 1.0;
             n_cases++;
-            n_krylov += krylov.out.stats.svd == PRUNESID_SVD_KRYLOV;
+            n_krylov += krylov.details.stats.svd == PRUNESID_SVD_KRYLOV;
             run_free(&krylov);
             run_free(&exact);
         }
@@ -135,11 +135,9 @@ static void krylov_keeps_what_exact_keeps_of_wide_tokens(void **unused) {
         free(mix);
         free(wide);
     }
-    print_message(
-        "KRYLOV against EXACT, 768 channels: %.0f cases (%.0f by KRYLOV to the end), mean "
-        "Jaccard %.6f\n",
-        n_cases, n_krylov, sum / n_cases);
-    assert_true(sum >= 0.999 * n_cases && n_krylov >= 0.5 * n_cases);
+    print_message("768 channels: %zu cases (%zu by Krylov to the end), %zu identical\n", n_cases,
+        n_krylov, n_identical);
+    assert_true(n_identical + 1 >= n_cases && 2 * n_krylov >= n_cases);
 }
 
 /* From given loadings nothing is approximate: the order, the groups and the reference's too. */
@@ -154,32 +152,29 @@ static void same_order_from_loadings(void **unused) {
         size_t one = 0;
         snprintf(file_name, sizeof file_name, "expected_from_loadings_%s.txt", name);
         FILE *const file = expected_open(set, file_name, &one);
-        if (file == NULL) {
-            continue;
-        }
+        if (file == NULL) continue;
         expected e = expected_read(file);
-        prunesid_tokens tokens;
-        npy_array array = load_tokens(set, &tokens), attention, v;
+        prunesid_input input;
+        npy_array array = load_tokens(set, &input), attention, v;
         snprintf(file_name, sizeof file_name, "loadings_%s.npy", name);
         assert_int_equal(load(set, file_name, &v), 0);
         assert_int_equal(load(set, "cls_attention.npy", &attention), 0);
-        const float *const scores = e.has_scores ? (const float *)attention.data : NULL;
-        prunesid_config config = prunesid_config_init(e.preset, e.n_tokens, e.dim, e.budget);
-        config.n_groups = v.shape[1];
-        run r = run_select(&config, &tokens, scores, (const float *)v.data);
-        assert_true(run_consistent(&r, &config));
-        assert_int_equal(r.out.n_kept, e.n_kept);
-        CHECK(memcmp(r.out.order, e.order, e.n_kept * 4) == 0, "order of %s, %s", set, name);
-        CHECK(memcmp(r.out.group, e.group, e.n_tokens * 4) == 0, "groups of %s, %s", set, name);
-        assert_int_equal(r.out.stats.n_survivors, e.n_survivors);
+        prunesid_config config = prunesid_config_init(e.preset, e.budget);
+        config.n_groups = input.ld_loadings = v.shape[1];
+        input.loadings = (const float *)v.data;
+        input.scores = e.has_scores ? (const float *)attention.data : NULL;
+        run r = run_select(&config, &input);
+        assert_true(run_consistent(&r, &config, &input));
+        assert_int_equal(r.n_kept, e.n_kept);
+        CHECK(memcmp(r.details.order, e.order, e.n_kept * 4) == 0, "order of %s, %s", set, name);
+        CHECK(memcmp(r.details.group, e.group, e.n_tokens * 4) == 0, "groups of %s, %s", set, name);
+        assert_int_equal(r.details.stats.n_survivors, e.n_survivors);
 
         double *const x = widen(array.data, array.n_items, PRUNESID_F16);
-        double *const wide = widen(v.data, v.n_items, PRUNESID_F32);
-        ref_result want = ref_select(&config, x, scores, wide);
+        ref_result want = ref_select(&config, &input, x);
         CHECK(memcmp(want.order, e.order, e.n_kept * 4) == 0, "reference of %s, %s", set, name);
         ref_free(&want);
         free(x);
-        free(wide);
         run_free(&r);
         expected_free(&e);
         fclose(file);
@@ -195,17 +190,17 @@ static void same_order_from_loadings(void **unused) {
 
 /* The kept token of its group (of all groups, if its own keeps none) with the largest cosine. */
 static void check_representatives(
-    const run *r, const ref_result *want, size_t T, const char *what) {
+    const run *r, const ref_result *want, const prunesid_input *input, const char *what) {
+    const size_t T = input->n_tokens, first = input->first;
     for (size_t i = 0; i < T; i++) {
-        const size_t stands = (size_t)r->out.representative[i];
+        const size_t stands = (size_t)r->details.representative[i] - first;
         size_t best = T;
-        for (int own = 1; own >= 0 && best == T && r->out.state[i] != PRUNESID_KEPT; own--) {
-            for (size_t j = 0; j < r->out.n_kept; j++) {
-                const size_t other = (size_t)r->out.indices[j];
+        for (int own = 1; own >= 0 && best == T && r->details.state[i] != PRUNESID_KEPT; own--) {
+            for (size_t j = 0; j < r->n_kept; j++) {
+                const size_t other = (size_t)r->indices[j] - first;
                 if ((!own || want->group[other] == want->group[i]) &&
-                    (best == T || want->cosine[i * T + other] > want->cosine[i * T + best])) {
+                    (best == T || want->cosine[i * T + other] > want->cosine[i * T + best]))
                     best = other;
-                }
             }
         }
         best = best == T ? i : best;
@@ -219,31 +214,30 @@ static void check_representatives(
     }
 }
 
-static void compare(const prunesid_config *config, const prunesid_tokens *tokens, const double *x,
-    const float *scores, const float *v, const char *what) {
-    const size_t T = config->n_tokens;
-    double *const wide = v != NULL ? widen(v, T * config->n_groups, PRUNESID_F32) : NULL;
-    ref_result want = ref_select(config, x, scores, wide);
-    run r = run_select(config, tokens, scores, v);
+static void compare(const prunesid_config *config, const prunesid_input *input, const char *what) {
+    const size_t T = input->n_tokens;
+    double *const x = widen(input->tokens, T * input->dim, PRUNESID_F32);
+    ref_result want = ref_select(config, input, x);
+    run r = run_select(config, input);
     CHECK_STATUS(r.status, PRUNESID_OK, "%s", what);
-    CHECK(run_consistent(&r, config), "%s", what);
-    CHECK(r.out.n_kept == want.n_kept, "%s: %zu, not %zu", what, r.out.n_kept, want.n_kept);
-    CHECK(r.out.stats.n_groups == want.n_groups, "%s", what);
-    CHECK(r.out.stats.n_survivors == want.n_survivors, "%s: %zu survivors, not %zu", what,
-        r.out.stats.n_survivors, want.n_survivors);
-    CHECK(fabs(r.out.stats.tau - want.tau) <= 1e-11, "%s", what);
-    CHECK(memcmp(r.out.group, want.group, T * 4) == 0, "groups, %s", what);
-    CHECK(memcmp(r.out.order, want.order, want.n_kept * 4) == 0, "order, %s", what);
-    CHECK(memcmp(r.out.indices, want.indices, want.n_kept * 4) == 0, "indices, %s", what);
-    CHECK(memcmp(r.out.state, want.state, T) == 0, "state, %s", what);
+    CHECK(run_consistent(&r, config, input), "%s", what);
+    CHECK(r.n_kept == want.n_kept, "%s: %zu, not %zu", what, r.n_kept, want.n_kept);
+    CHECK(r.details.stats.n_groups == want.n_groups, "%s", what);
+    CHECK(r.details.stats.n_survivors == want.n_survivors, "%s: %zu survivors, not %zu", what,
+        r.details.stats.n_survivors, want.n_survivors);
+    CHECK(fabs(r.details.stats.tau - want.tau) <= 1e-11, "%s", what);
+    CHECK(memcmp(r.details.group, want.group, T * 4) == 0, "groups, %s", what);
+    CHECK(memcmp(r.details.order, want.order, want.n_kept * 4) == 0, "order, %s", what);
+    CHECK(memcmp(r.indices, want.indices, want.n_kept * 4) == 0, "indices, %s", what);
+    CHECK(memcmp(r.details.state, want.state, T) == 0, "state, %s", what);
     for (size_t i = 0; i < T; i++) {
-        CHECK(fabs((double)r.out.loading[i] - want.loading[i]) <= (v != NULL ? 0.0 : 1e-6),
-            "%s, loading of %zu", what, i);
+        const double error = fabs((double)r.details.loading[i] - want.loading[i]);
+        CHECK(error <= (input->loadings != NULL ? 0.0 : 1e-6), "%s, loading of %zu", what, i);
     }
-    check_representatives(&r, &want, T, what);
+    check_representatives(&r, &want, input, what);
     run_free(&r);
     ref_free(&want);
-    free(wide);
+    free(x);
 }
 
 /* Random shapes, budgets and loadings; no SVD, so every bit is decided. */
@@ -259,24 +253,22 @@ static void matches_reference_from_loadings(void **unused) {
         float *const values = tokens_new(k, T, d, random_bits(&state));
         float *const v = (float *)ref_new(T * K, sizeof *v);
         float *const scores = scores_new(T, random_bits(&state));
-        double *const x = widen(values, T * d, PRUNESID_F32);
-        for (size_t i = 0; i < T * K; i++) { /* a coarse grid, so that loadings tie */
+        for (size_t i = 0; i < T * K; i++) /* a coarse grid, so that loadings tie */
             v[i] = (float)((int)random_size(&state, 0, 64) - 32) / 64.0f;
-        }
-        for (size_t i = 0; i < T && round % 4 == 0; i++) {
-            scores[i] = i % 3 ? scores[i] : 0.0f;
-        }
-        prunesid_config config = prunesid_config_init(all_presets[round % 4], T, d, N);
-        config.n_groups = K;
+        for (size_t i = 0; i < T && round % 4 == 0; i++) scores[i] = i % 3 ? scores[i] : 0.0f;
+        prunesid_config config = prunesid_config_init(all_presets[round % 4], N);
+        prunesid_input input = prunesid_input_init(values, PRUNESID_F32, T, d);
+        config.n_groups = input.ld_loadings = K;
         config.reserved = round % 5 == 0 ? 1 : config.reserved;
-        const prunesid_tokens tokens = prunesid_tokens_view(values, PRUNESID_F32, T, d);
+        input.loadings = v;
+        input.scores = round / 4 % 2 ? scores : NULL;
+        input.first = (size_t)round % 3 * 1000;
         snprintf(what, sizeof what, "round %d, T = %zu, d = %zu, K = %zu, N = %zu, kind %d", round,
             T, d, K, N, (int)k);
-        compare(&config, &tokens, x, round / 4 % 2 ? scores : NULL, v, what);
+        compare(&config, &input, what);
         free(values);
         free(v);
         free(scores);
-        free(x);
     }
 }
 
@@ -291,27 +283,23 @@ static void protected_tokens(void **unused) {
         const size_t N = reserved + random_size(&state, 1, T + 2);
         float *const values = tokens_new(KIND_REAL, T, d, random_bits(&state));
         float *const v = (float *)ref_new(T * K, sizeof *v);
-        double *const x = widen(values, T * d, PRUNESID_F32);
-        prunesid_config config = prunesid_config_init(all_presets[round % 4], T, d, N);
+        prunesid_config config = prunesid_config_init(all_presets[round % 4], N);
+        prunesid_input input = prunesid_input_init(values, PRUNESID_F32, T, d);
         const size_t most = ref_min(N - reserved, T);
         config.reserved = reserved;
-        config.n_groups = K;
-        config.protected_indices = guarded;
-        for (size_t i = 0; i < T && config.n_protected < most; i++) {
-            if (random_bits(&state) % 4 == 0 || round % 7 == 0) { /* every seventh: all it can */
-                guarded[config.n_protected++] = (int32_t)i;
-            }
-        }
-        for (size_t i = 0; i < T * K; i++) {
-            v[i] = (float)random_normal(&state);
-        }
-        const prunesid_tokens tokens = prunesid_tokens_view(values, PRUNESID_F32, T, d);
+        config.n_groups = input.ld_loadings = K;
+        input.loadings = v;
+        input.first = (size_t)round % 3 * 500;
+        input.protected_tokens = guarded;
+        for (size_t i = 0; i < T && input.n_protected < most; i++)
+            if (random_bits(&state) % 4 == 0 || round % 7 == 0) /* every seventh: all it can */
+                guarded[input.n_protected++] = (int32_t)(input.first + i);
+        for (size_t i = 0; i < T * K; i++) v[i] = (float)random_normal(&state);
         snprintf(what, sizeof what, "round %d, T = %zu, K = %zu, N = %zu, %zu protected", round, T,
-            K, N, config.n_protected);
-        compare(&config, &tokens, x, NULL, v, what);
+            K, N, input.n_protected);
+        compare(&config, &input, what);
         free(values);
         free(v);
-        free(x);
     }
 }
 
@@ -326,15 +314,14 @@ static void matches_reference_with_svd(void **unused) {
             const size_t T = shapes[s][0], d = shapes[s][1], N = shapes[s][2];
             float *const values = tokens_new(i / 4 ? KIND_SINKS : KIND_REAL, T, d, 800 + s);
             float *const scores = scores_new(T, s);
-            double *const x = widen(values, T * d, PRUNESID_F32);
-            prunesid_config config = prunesid_config_init(all_presets[i % 4], T, d, N);
+            prunesid_config config = prunesid_config_init(all_presets[i % 4], N);
+            prunesid_input input = prunesid_input_init(values, PRUNESID_F32, T, d);
             config.reserved = N > 1 ? config.reserved : 0;
-            const prunesid_tokens tokens = prunesid_tokens_view(values, PRUNESID_F32, T, d);
+            input.scores = all_presets[i % 4] == PRUNESID_LLAVA ? scores : NULL;
             snprintf(what, sizeof what, "T = %zu, d = %zu, N = %zu, preset %d", T, d, N, i % 4);
-            compare(&config, &tokens, x, i % 4 == PRUNESID_LLAVA ? scores : NULL, NULL, what);
+            compare(&config, &input, what);
             free(values);
             free(scores);
-            free(x);
         }
     }
 }
@@ -347,46 +334,45 @@ static void duplicates_are_represented_by_their_twin(void **unused) {
     (void)unused;
     for (size_t i = 0; i < T; i++) { /* tokens 0..9 four times over, all in one group */
         v[i] = 1.0f - (float)i / 64.0f;
-        for (size_t j = 0; j < D; j++) {
+        for (size_t j = 0; j < D; j++)
             x[i * D + j] = i < 10 ? (float)random_normal(&state) : x[(i - 10) * D + j];
-        }
     }
-    prunesid_config config = prunesid_config_init(PRUNESID_PAPER, T, D, 10);
-    config.n_groups = 1;
-    const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, T, D);
-    run r = run_select(&config, &tokens, NULL, v);
-    assert_true(run_consistent(&r, &config));
-    for (size_t i = 0; i < T; i++) {
-        if (r.out.state[i % 10] == PRUNESID_KEPT) {
-            assert_int_equal(r.out.representative[i], i % 10);
-        }
-    }
-    assert_int_equal(r.out.indices[0], 0);
+    prunesid_config config = prunesid_config_init(PRUNESID_PAPER, 10);
+    prunesid_input input = prunesid_input_init(x, PRUNESID_F32, T, D);
+    config.n_groups = input.ld_loadings = 1;
+    input.loadings = v;
+    run r = run_select(&config, &input);
+    assert_true(run_consistent(&r, &config, &input));
+    for (size_t i = 0; i < T; i++)
+        if (r.details.state[i % 10] == PRUNESID_KEPT)
+            assert_int_equal(r.details.representative[i], i % 10);
+    assert_int_equal(r.indices[0], 0);
     run_free(&r);
 }
 
 static void optional_outputs_may_be_null(void **unused) {
     float *const x = tokens_new(KIND_REAL, 50, 16, 2);
-    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 50, 16, 9);
-    const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, 50, 16);
-    run full = run_select(&config, &tokens, NULL, NULL);
+    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 9);
+    const prunesid_input input = prunesid_input_init(x, PRUNESID_F32, 50, 16);
+    run full = run_select(&config, &input);
     (void)unused;
-    for (size_t i = 0; i < 32; i++) { /* every combination of them */
-        run r = run_new(&config);
-        guard workspace = guard_workspace(&config);
-        r.out.order = i & 1 ? r.out.order : NULL;
-        r.out.group = i & 2 ? r.out.group : NULL;
-        r.out.state = i & 4 ? r.out.state : NULL;
-        r.out.loading = i & 8 ? r.out.loading : NULL;
-        r.out.representative = i & 16 ? r.out.representative : NULL;
-        assert_int_equal(
-            prunesid_select(&config, &tokens, NULL, workspace.data, workspace.n_bytes, &r.out),
+    for (size_t i = 0; i < 33; i++) { /* every combination of them, and no details at all */
+        const size_t given = i < 32 ? i : 0;
+        run r = run_new(&config, &input);
+        guard workspace = guard_workspace(&config, &input);
+        r.details.order = given & 1 ? r.details.order : NULL;
+        r.details.group = given & 2 ? r.details.group : NULL;
+        r.details.state = given & 4 ? r.details.state : NULL;
+        r.details.loading = given & 8 ? r.details.loading : NULL;
+        r.details.representative = given & 16 ? r.details.representative : NULL;
+        assert_int_equal(prunesid_select(&config, &input, workspace.data, workspace.n_bytes,
+                             r.indices, r.n_kept, i < 32 ? &r.details : NULL),
             PRUNESID_OK);
-        for (size_t m = 0; m < 6; m++) { /* given: as ever; not given: the memory is untouched */
-            const int given = m == 0 || (i >> (m - 1) & 1);
+        for (size_t m = 0; m < N_OUTPUTS; m++) { /* what is not given is not touched */
             assert_true(
-                given ? memcmp(r.memory[m].data, full.memory[m].data, r.memory[m].n_bytes) == 0
-                      : guard_untouched(&r.memory[m], OUTPUT_FILL));
+                m == 0 || (given >> (m - 1) & 1)
+                    ? memcmp(r.memory[m].data, full.memory[m].data, r.memory[m].n_bytes) == 0
+                    : guard_untouched(&r.memory[m], OUTPUT_FILL));
         }
         guard_free(&workspace);
         run_free(&r);
@@ -403,18 +389,17 @@ static uint64_t tick(void) {
 
 static void clock_is_optional(void **unused) {
     float *const x = tokens_new(KIND_REAL, 300, 280, 2); /* KRYLOV: all stages are apart */
-    prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 300, 280, 9);
-    const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, 300, 280);
+    prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 9);
+    const prunesid_input input = prunesid_input_init(x, PRUNESID_F32, 300, 280);
     (void)unused;
     for (int with = 0; with < 2; with++) {
         config.clock_ns = with ? tick : NULL;
-        run r = run_select(&config, &tokens, NULL, NULL);
-        const prunesid_stats *const stats = &r.out.stats;
-        const uint64_t stages[] = {stats->ns_redundancy, stats->ns_sigmoid, stats->ns_svd,
-            stats->ns_nms, stats->ns_quotas};
-        for (size_t i = 0; i < N_ITEMS(stages); i++) {
+        run r = run_select(&config, &input);
+        const prunesid_stats *const stats = &r.details.stats;
+        const uint64_t stages[] = {
+            stats->ns_redundancy, stats->ns_matrix, stats->ns_svd, stats->ns_nms, stats->ns_quotas};
+        for (size_t i = 0; i < N_ITEMS(stages); i++)
             CHECK((stages[i] > 0) == with && stages[i] % 1000 == 0, "stage %zu, clock %d", i, with);
-        }
         run_free(&r);
     }
     free(x);
@@ -424,7 +409,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(krylov_keeps_what_the_exact_svd_keeps),
         cmocka_unit_test(exact_keeps_what_the_exact_svd_keeps),
-        cmocka_unit_test(sketch_keeps_something_like_it),
         cmocka_unit_test(krylov_keeps_what_exact_keeps_of_wide_tokens),
         cmocka_unit_test(same_order_from_loadings),
         cmocka_unit_test(matches_reference_from_loadings),

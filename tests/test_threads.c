@@ -2,6 +2,8 @@
 #define _GNU_SOURCE /* RTLD_DEFAULT */
 #include "support.h"
 
+#include "threads.h"
+
 #include <dlfcn.h>
 #include <pthread.h>
 
@@ -13,7 +15,7 @@ static const size_t shapes[N_IMAGES][3] = {
 typedef struct image {
     float *x;
     prunesid_config config;
-    prunesid_tokens tokens;
+    prunesid_input input;
     run serial;
 } image;
 
@@ -30,7 +32,7 @@ static void *work(void *argument) {
     worker *const w = (worker *)argument;
     for (size_t i = 0; i < N_ROUNDS * N_IMAGES; i++) {
         const image *const at = &images[w->same ? i % N_IMAGES : (w->first + i) % N_IMAGES];
-        run r = run_select(&at->config, &at->tokens, NULL, NULL);
+        run r = run_select(&at->config, &at->input);
         w->n_different += !run_equal(&at->serial, &r);
         run_free(&r);
     }
@@ -42,14 +44,11 @@ static int set_up(void **unused) {
     for (size_t i = 0; i < N_IMAGES; i++) {
         image *const at = &images[i];
         at->x = tokens_new(i % 2 ? KIND_SINKS : KIND_REAL, shapes[i][0], shapes[i][1], 50 + i);
-        at->config =
-            prunesid_config_init(all_presets[i % 4], shapes[i][0], shapes[i][1], shapes[i][2]);
-        at->config.svd = i == 2 ? PRUNESID_SVD_SKETCH : PRUNESID_SVD_KRYLOV;
-        at->tokens = prunesid_tokens_view(at->x, PRUNESID_F32, shapes[i][0], shapes[i][1]);
-        at->serial = run_select(&at->config, &at->tokens, NULL, NULL);
-        if (at->serial.status != PRUNESID_OK) {
-            return -1;
-        }
+        at->config = prunesid_config_init(all_presets[i % 4], shapes[i][2]);
+        at->config.svd = i == 2 ? PRUNESID_SVD_EXACT : PRUNESID_SVD_KRYLOV;
+        at->input = prunesid_input_init(at->x, PRUNESID_F32, shapes[i][0], shapes[i][1]);
+        at->serial = run_select(&at->config, &at->input);
+        if (at->serial.status != PRUNESID_OK) return -1;
     }
     return 0;
 }
@@ -74,9 +73,8 @@ static void concurrent_runs_give_the_serial_bits(void **unused) {
                 workers[i].n_different = 0;
                 assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
             }
-            for (size_t i = 0; i < n; i++) {
+            for (size_t i = 0; i < n; i++)
                 assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
-            }
             for (size_t i = 0; i < n; i++) {
                 CHECK(workers[i].n_different == 0, "thread %zu of %zu: %zu differ", i, n,
                     workers[i].n_different);
@@ -87,114 +85,80 @@ static void concurrent_runs_give_the_serial_bits(void **unused) {
 
 /* ---- a batch ------------------------------------------------------------------------------ */
 
-enum { N_BATCH = 64, BATCH_T = 48, BATCH_D = 20, BATCH_N = 9 };
+enum { N_BATCH = 64, BATCH_T = 48, BATCH_D = 20, BATCH_N = 9, N_POOLS = 3 };
 
-typedef struct batch_pool {
-    pthread_mutex_t mutex;
-    void (*task)(void *data, size_t i, size_t worker);
-    void *data;
-    size_t next, n_tasks;
-} batch_pool;
+/* What one number of workers made of it. */
+typedef struct answer {
+    prunesid_region regions[N_BATCH];
+    guard indices, arrays[3]; /* group, loading, representative */
+} answer;
 
-typedef struct batch_worker {
-    pthread_t thread;
-    batch_pool *pool;
-    size_t number;
-} batch_worker;
-
-static void *batch_work(void *argument) {
-    const batch_worker *const w = (const batch_worker *)argument;
-    for (;;) {
-        assert_int_equal(pthread_mutex_lock(&w->pool->mutex), 0);
-        const size_t i = w->pool->next++;
-        assert_int_equal(pthread_mutex_unlock(&w->pool->mutex), 0);
-        if (i >= w->pool->n_tasks) return NULL;
-        w->pool->task(w->pool->data, i, w->number);
+static void answer_new(answer *a, const prunesid_input *all, size_t n_workers) {
+    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, (size_t)N_BATCH * BATCH_N);
+    prunesid_plan plan;
+    a->indices = guard_new((size_t)N_BATCH * BATCH_N * sizeof(int32_t), OUTPUT_FILL);
+    for (size_t i = 0; i < 3; i++) a->arrays[i] = guard_new(all->n_tokens * 4, OUTPUT_FILL);
+    for (size_t b = 0; b < N_BATCH; b++) {
+        prunesid_region *const region = &a->regions[b];
+        *region = prunesid_region_init(all, b * BATCH_T, BATCH_T, 0);
+        region->low = 3;
+        region->high = 30;
+        region->details.group = (int32_t *)(void *)a->arrays[0].data + b * BATCH_T;
+        region->details.loading = (float *)(void *)a->arrays[1].data + b * BATCH_T;
+        region->details.representative = (int32_t *)(void *)a->arrays[2].data + b * BATCH_T;
     }
+    prunesid_batch batch = prunesid_batch_init(&config, PRUNESID_BY_PHI, a->regions, N_BATCH);
+    batch.threads.n_workers = n_workers;
+    batch.threads.run = threads_run;
+    assert_int_equal(prunesid_batch_plan(&batch, &plan), PRUNESID_OK);
+    assert_int_equal(plan.n_kept, N_BATCH * BATCH_N);
+    guard workspace = guard_new(plan.workspace_bytes, 0xFF);
+    CHECK_STATUS(prunesid_batch_select(&batch, workspace.data, workspace.n_bytes,
+                     (int32_t *)(void *)a->indices.data, plan.n_kept),
+        PRUNESID_OK, "%zu workers", n_workers);
+    guard_free(&workspace);
 }
 
-static void run_batch(void (*task)(void *data, size_t i, size_t worker), void *data, size_t n_tasks,
-    size_t n_workers, void *user) {
-    batch_pool pool = {PTHREAD_MUTEX_INITIALIZER, task, data, 0, n_tasks};
-    batch_worker workers[MAX_THREADS];
-    (void)user;
-    assert_true(n_workers <= MAX_THREADS && n_tasks == N_BATCH);
-    for (size_t w = 0; w < n_workers; w++) {
-        workers[w].pool = &pool;
-        workers[w].number = w;
-        assert_int_equal(pthread_create(&workers[w].thread, NULL, batch_work, &workers[w]), 0);
-    }
-    for (size_t w = 0; w < n_workers; w++) {
-        assert_int_equal(pthread_join(workers[w].thread, NULL), 0);
-    }
+static void answer_free(answer *a) {
+    guard_free(&a->indices);
+    for (size_t i = 0; i < 3; i++) guard_free(&a->arrays[i]);
 }
 
 /* 64 images in one call, by their phi: the bits of one worker, and of each image alone. */
 static void a_batch_gives_the_bits_of_one_worker(void **unused) {
-    static const size_t n_workers[] = {1, 2, 4};
-    const size_t n_tokens = (size_t)N_BATCH * BATCH_T, n_bytes = n_tokens * sizeof(int32_t);
+    static const size_t n_workers[N_POOLS] = {1, 2, 4};
+    static answer answers[N_POOLS];
+    const size_t n_tokens = (size_t)N_BATCH * BATCH_T;
     float *const x = (float *)ref_new(n_tokens * BATCH_D, sizeof *x);
-    const prunesid_config config =
-        prunesid_config_init(PRUNESID_AUTO, n_tokens, BATCH_D, (size_t)N_BATCH * BATCH_N);
-    const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, n_tokens, BATCH_D);
-    static prunesid_region regions[3][N_BATCH];
-    guard indices[3], arrays[3][3]; /* group, loading, representative */
+    const prunesid_input all = prunesid_input_init(x, PRUNESID_F32, n_tokens, BATCH_D);
     (void)unused;
     for (size_t b = 0; b < N_BATCH; b++) {
         float *const one = tokens_new((kind)(b % 5), BATCH_T, BATCH_D, 900 + b);
         memcpy(x + b * BATCH_T * BATCH_D, one, (size_t)BATCH_T * BATCH_D * sizeof *one);
         free(one);
     }
-    for (size_t c = 0; c < 3; c++) {
-        const prunesid_threads threads = {n_workers[c], run_batch, NULL};
-        indices[c] = guard_new((size_t)N_BATCH * BATCH_N * sizeof(int32_t), OUTPUT_FILL);
-        for (size_t a = 0; a < 3; a++) arrays[c][a] = guard_new(n_bytes, OUTPUT_FILL);
+    for (size_t c = 0; c < N_POOLS; c++) answer_new(&answers[c], &all, n_workers[c]);
+    for (size_t c = 1; c < N_POOLS; c++) {
+        const answer *const one = &answers[0], *const many = &answers[c];
+        assert_memory_equal(one->indices.data, many->indices.data, one->indices.n_bytes);
+        for (size_t i = 0; i < 3; i++)
+            assert_memory_equal(one->arrays[i].data, many->arrays[i].data, one->arrays[i].n_bytes);
         for (size_t b = 0; b < N_BATCH; b++) {
-            prunesid_region *const region = &regions[c][b];
-            *region = prunesid_region_init(b * BATCH_T, BATCH_T, 0);
-            region->low = 3;
-            region->high = 30;
-            region->out.group = (int32_t *)(void *)arrays[c][0].data + b * BATCH_T;
-            region->out.loading = (float *)(void *)arrays[c][1].data + b * BATCH_T;
-            region->out.representative = (int32_t *)(void *)arrays[c][2].data + b * BATCH_T;
-        }
-        guard workspace = guard_new(prunesid_regions_workspace_size(&config, PRUNESID_BY_PHI,
-                                        regions[c], N_BATCH, n_workers[c]),
-            0xFF);
-        CHECK_STATUS(
-            prunesid_select_regions(&config, PRUNESID_BY_PHI, &tokens, regions[c], N_BATCH,
-                &threads, workspace.data, workspace.n_bytes, (int32_t *)(void *)indices[c].data),
-            PRUNESID_OK, "%zu workers", n_workers[c]);
-        guard_free(&workspace);
-    }
-    for (size_t c = 1; c < 3; c++) {
-        assert_memory_equal(indices[0].data, indices[c].data, indices[0].n_bytes);
-        for (size_t a = 0; a < 3; a++) {
-            assert_memory_equal(arrays[0][a].data, arrays[c][a].data, n_bytes);
-        }
-        for (size_t b = 0; b < N_BATCH; b++) {
-            assert_int_equal(regions[0][b].budget, regions[c][b].budget);
-            assert_true(
-                regions[0][b].out.stats.svd_residual == regions[c][b].out.stats.svd_residual);
+            assert_int_equal(one->regions[b].share, many->regions[b].share);
+            assert_true(one->regions[b].details.stats.svd_residual ==
+                        many->regions[b].details.stats.svd_residual);
         }
     }
     for (size_t b = 0; b < N_BATCH; b++) {
-        const prunesid_config alone =
-            prunesid_config_init(PRUNESID_AUTO, BATCH_T, BATCH_D, regions[0][b].budget);
-        const prunesid_tokens view =
-            prunesid_tokens_view(x + b * BATCH_T * BATCH_D, PRUNESID_F32, BATCH_T, BATCH_D);
-        run r = run_select(&alone, &view, NULL, NULL);
-        assert_int_equal(r.out.n_kept, regions[0][b].out.n_kept);
-        for (size_t i = 0; i < r.out.n_kept; i++) {
-            CHECK(regions[0][b].out.indices[i] == r.out.indices[i] + (int32_t)(b * BATCH_T),
-                "image %zu", b);
-        }
+        const prunesid_region *const region = &answers[0].regions[b];
+        const prunesid_config alone = prunesid_config_init(PRUNESID_AUTO, region->share);
+        run r = run_select(&alone, &region->input);
+        assert_int_equal(r.n_kept, region->n_kept);
+        CHECK(
+            memcmp(r.indices, region->indices, r.n_kept * sizeof *r.indices) == 0, "image %zu", b);
         run_free(&r);
     }
-    for (size_t c = 0; c < 3; c++) {
-        guard_free(&indices[c]);
-        for (size_t a = 0; a < 3; a++) guard_free(&arrays[c][a]);
-    }
+    for (size_t c = 0; c < N_POOLS; c++) answer_free(&answers[c]);
     free(x);
 }
 
@@ -214,15 +178,15 @@ static void blas_threads_do_not_matter(void **unused) {
     for (size_t i = 0; i < 2 * N_ITEMS(large); i++) {
         const size_t *const shape = large[i / 2];
         float *const x = tokens_new(KIND_REAL, shape[0], shape[1], 70 + i);
-        prunesid_config config = prunesid_config_init(PRUNESID_AUTO, shape[0], shape[1], shape[2]);
-        config.svd = (prunesid_svd)(i % 2);
-        const prunesid_tokens tokens = prunesid_tokens_view(x, PRUNESID_F32, shape[0], shape[1]);
+        prunesid_config config = prunesid_config_init(PRUNESID_AUTO, shape[2]);
+        const prunesid_input input = prunesid_input_init(x, PRUNESID_F32, shape[0], shape[1]);
+        config.svd = i % 2 ? PRUNESID_SVD_EXACT : PRUNESID_SVD_KRYLOV;
         set(1);
-        run one = run_select(&config, &tokens, NULL, NULL);
+        run one = run_select(&config, &input);
         set(2);
-        run two = run_select(&config, &tokens, NULL, NULL);
+        run two = run_select(&config, &input);
         set(1);
-        assert_true(run_consistent(&one, &config) && run_consistent(&two, &config));
+        assert_true(run_consistent(&one, &config, &input) && run_consistent(&two, &config, &input));
         for (size_t m = 0; m < 3; m++) { /* indices, order, group */
             CHECK(memcmp(one.memory[m].data, two.memory[m].data, one.memory[m].n_bytes) == 0,
                 "case %zu, output %zu", i, m);

@@ -15,10 +15,9 @@ static int select_tokens(int32_t kept[BUDGET]) {
         state = state * 1664525u + 1013904223u;
         tokens[i] = (float)(state >> 8) / 8388608.0f - 1.0f;
     }
-    prunesid_config config = prunesid_config_init(PRUNESID_AUTO, N_TOKENS, DIM, BUDGET);
-    prunesid_tokens view = prunesid_tokens_view(tokens, PRUNESID_F32, N_TOKENS, DIM);
-    prunesid_output out = prunesid_output_init(kept);
-    return (int)prunesid_select_alloc(&config, &view, NULL, NULL, &out);
+    prunesid_config config = prunesid_config_init(PRUNESID_AUTO, BUDGET);
+    prunesid_input input = prunesid_input_init(tokens, PRUNESID_F32, N_TOKENS, DIM);
+    return (int)prunesid_select_alloc(&config, &input, kept, BUDGET, NULL, NULL);
 }
 
 #endif

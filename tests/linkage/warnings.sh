@@ -14,21 +14,21 @@ echo '#include "prunesid.h"' >"$dir/all.c"
 # Unused static inline functions are dropped before the optimiser warns of them: use them.
 cat >"$dir/use.c" <<'END'
 #include "prunesid.h"
-prunesid_status use(const prunesid_config *config, const prunesid_tokens *tokens,
-                    const float *x, void *workspace, prunesid_output *out);
-prunesid_status use(const prunesid_config *config, const prunesid_tokens *tokens,
-                    const float *x, void *workspace, prunesid_output *out)
+prunesid_status use(const prunesid_batch *batch, const prunesid_input *input, void *workspace,
+                    int32_t *indices, prunesid_details *details);
+prunesid_status use(const prunesid_batch *batch, const prunesid_input *input, void *workspace,
+                    int32_t *indices, prunesid_details *details)
 {
-    const prunesid_status status =
-        prunesid_select_from_loadings(config, tokens, x, 1, x, workspace, 1, out);
-    return status == PRUNESID_OK ? prunesid_select_alloc(config, tokens, x, NULL, out) : status;
+    const prunesid_status status = prunesid_batch_select(batch, workspace, 1, indices, 1);
+    if (status != PRUNESID_OK) return status;
+    return prunesid_select_alloc(&batch->config, input, indices, 1, details, NULL);
 }
 END
 n=0
 for compiler in "$@"; do
     case $compiler in
-    *++*) language=c++ standards="c++11 c++20" extra="" ;;
-    *) language=c standards="c99 c11 c17" extra="-Wstrict-prototypes -Wmissing-prototypes" ;;
+    *++*) language=c++ standards="c++11 c++14 c++17 c++20" extra="" ;;
+    *) language=c standards="c99 c11 c17 c2x" extra="-Wstrict-prototypes -Wmissing-prototypes" ;;
     esac
     for standard in $standards; do
         for optimisation in $optimisations; do

@@ -16,18 +16,21 @@ configure() { # FROM TO OPTIONS...
         -DCMAKE_CXX_COMPILER="$CXX" -DCMAKE_BUILD_TYPE=Release "$@"
 }
 
-# install KIND: installs to one prefix, then moves it: nothing may remember where it was.
+# install KIND: installs to one prefix, then moves it: nothing may remember where it was. The shared
+# one comes without the tool.
 install() {
-    shared=OFF
-    [ "$1" = static ] || shared=ON
+    shared=OFF tool=ON
+    [ "$1" = static ] || shared=ON tool=OFF
     configure "$SOURCE" "$dir/build" -DPRUNESID_BUILD_TESTS=OFF -DPRUNESID_BUILD_EXAMPLES=OFF \
-        -DPRUNESID_BUILD_BENCH=OFF -DPRUNESID_BUILD_LIBRARY=ON -DBUILD_SHARED_LIBS=$shared \
+        -DPRUNESID_BUILD_TOOL=$tool -DPRUNESID_BUILD_BENCH=OFF -DPRUNESID_BUILD_LIBRARY=ON \
+        -DBUILD_SHARED_LIBS=$shared \
         -DCMAKE_INSTALL_LIBDIR=lib -DCMAKE_INSTALL_PREFIX="$dir/first"
     "$CMAKE" --build "$dir/build"
     "$CMAKE" --install "$dir/build"
     rm -rf "${WORK:?}/$1"
     mkdir -p "$WORK"
     mv "$dir/first" "$WORK/$1"
+    [ "$tool" = ON ] || [ ! -e "$WORK/$1/bin" ]
     if grep -rlF -e "$dir" -e "$SOURCE" "$WORK/$1/lib/cmake" "$WORK/$1/lib/pkgconfig"; then
         echo "the files above remember the build"
         exit 1
@@ -40,6 +43,13 @@ find_package() {
         -DLANGUAGE="${3:-C}"
     "$CMAKE" --build "$dir/build"
     "$dir/build/consumer"
+}
+
+# tool KIND: the installed program runs.
+tool() {
+    "$WORK/$1/bin/prunesid" --help >"$dir/log"
+    grep -q '^usage' "$dir/log" || grep -q 'prunesid select' "$dir/log"
+    "$WORK/$1/bin/prunesid" info "$SOURCE/examples/data/astronaut_vit384/tokens.npy"
 }
 
 # wrong_version KIND: a version that is not there is refused.

@@ -88,9 +88,7 @@ static double hue_channel(double turns) {
  * tells apart those that come back near to an earlier hue. */
 static colour group_colour(int32_t group) {
     static const double lightness[3] = {0.60, 0.74, 0.46};
-    if (group < 0) {
-        return bright;
-    }
+    if (group < 0) return bright;
     const double hue = 0.98 + 0.38196601125 * group;
     const double light = lightness[group % 3];
     const double chroma = 0.95 * (1 - fabs(2 * light - 1));
@@ -118,14 +116,10 @@ static colour dimmed(colour from) {
 /* ---- shapes and text ---------------------------------------------------------------------- */
 
 static void fill(canvas *on, size_t x, size_t y, size_t width, size_t height, colour with) {
-    if (on->pixels == NULL) {
-        return;
-    }
-    for (size_t row = y; row < y + height && row < on->height; row++) {
-        for (size_t column = x; column < x + width && column < on->width; column++) {
+    if (on->pixels == NULL) return;
+    for (size_t row = y; row < y + height && row < on->height; row++)
+        for (size_t column = x; column < x + width && column < on->width; column++)
             on->pixels[row * on->width + column] = with;
-        }
-    }
 }
 
 static void frame(
@@ -166,13 +160,10 @@ static void draw_text(canvas *on, size_t x, size_t y, const char *text, size_t s
 static int load_photo(const char *path, photo *out, char *error, size_t error_bytes) {
     struct stat what;
     int n_channels = 0;
-    if (stat(path, &what) == 0 && !S_ISREG(what.st_mode)) {
+    if (stat(path, &what) == 0 && !S_ISREG(what.st_mode))
         return fail(error, error_bytes, "not a regular file"); /* opening a pipe would wait */
-    }
     FILE *const file = fopen(path, "rb");
-    if (file == NULL) {
-        return fail(error, error_bytes, "%s", strerror(errno));
-    }
+    if (file == NULL) return fail(error, error_bytes, "%s", strerror(errno));
     out->rgb = stbi_load_from_file(file, &out->width, &out->height, &n_channels, 3);
     fclose(file);
     return out->rgb != NULL ? 0
@@ -256,9 +247,8 @@ static int choose_layout(const plot_request *request, const photo *of, layout *o
     out->cell_width = between(cell, MIN_CELL, MAX_SIDE);
     out->cell_height = between((double)out->cell_width * shape, MIN_CELL, MAX_SIDE);
     if (request->n_columns > MAX_SIDE / out->cell_width ||
-        request->n_rows > MAX_SIDE / out->cell_height) {
+        request->n_rows > MAX_SIDE / out->cell_height)
         return -1;
-    }
     out->width = request->n_columns * out->cell_width;
     out->height = request->n_rows * out->cell_height;
     return 0;
@@ -297,18 +287,14 @@ static void start_line(pen *at) {
 /* A text, on the next line if this one is full. */
 static void put_text(pen *at, const char *text, size_t scale, colour with) {
     const size_t width = text_width(text, scale);
-    if (at->x + width + MARGIN > at->on->width) {
-        start_line(at);
-    }
+    if (at->x + width + MARGIN > at->on->width) start_line(at);
     draw_text(at->on, at->x, at->y, text, scale, with);
     at->x += width + GAP;
 }
 
 static void put_group(pen *at, int32_t group, size_t n_kept) {
     char text[TEXT_BYTES];
-    if (at->x + SWATCH_COLUMN > at->on->width) {
-        start_line(at);
-    }
+    if (at->x + SWATCH_COLUMN > at->on->width) start_line(at);
     snprintf(text, sizeof text, "%zu", n_kept);
     fill(at->on, at->x, at->y, SWATCH, SWATCH, group_colour(group));
     draw_text(at->on, at->x + SWATCH + SWATCH_GAP, at->y + 1, text, TEXT_SCALE,
@@ -320,9 +306,8 @@ static void put_groups(pen *at, const plot_request *request) {
     char text[TEXT_BYTES];
     for (size_t k = 0; k < request->n_groups && k < MAX_SWATCHES; k++) {
         size_t n_kept = 0;
-        for (size_t j = 0; j < request->n_kept; j++) {
+        for (size_t j = 0; j < request->n_kept; j++)
             n_kept += request->group[request->indices[j]] == (int32_t)k;
-        }
         put_group(at, (int32_t)k, n_kept);
     }
     if (request->n_groups > MAX_SWATCHES) {
@@ -337,9 +322,8 @@ static size_t draw_legend(canvas *on, const plot_request *request, size_t top) {
     put_text(&at, request->title, TITLE_SCALE, bright);
     start_line(&at);
     at.y += PARAGRAPH;
-    for (size_t i = 0; i < request->n_facts; i++) {
+    for (size_t i = 0; i < request->n_facts; i++)
         put_text(&at, request->facts[i], TEXT_SCALE, muted);
-    }
     start_line(&at);
     if (request->n_groups > 0) {
         put_text(&at, "frame: the token's group; number kept of each group:", TEXT_SCALE, muted);
@@ -376,13 +360,9 @@ static int draw_all(const plot_request *request, photo *of, const layout *by, pl
     canvas on = {NULL, by->width > MIN_WIDTH ? by->width : MIN_WIDTH, 0};
     on.height = draw_legend(&on, request, by->height);
     on.pixels = (colour *)malloc(on.width * on.height * sizeof *on.pixels);
-    if (on.pixels == NULL) {
-        return -1;
-    }
+    if (on.pixels == NULL) return -1;
     fill(&on, 0, 0, on.width, on.height, background);
-    while ((size_t)of->width >= 2 * by->width && (size_t)of->height >= 2 * by->height) {
-        halve(of);
-    }
+    while ((size_t)of->width >= 2 * by->width && (size_t)of->height >= 2 * by->height) halve(of);
     draw_photo(&on, of, by->width, by->height);
     draw_patches(&on, request, by);
     draw_legend(&on, request, by->height);
@@ -401,9 +381,8 @@ int plot_draw(const plot_request *request, plot_png *out, int *blames_photo, cha
         status =
             fail(error, error_bytes, "the picture would be above %d pixels wide or high", MAX_SIDE);
     }
-    if (status == 0 && draw_all(request, &from, &by, out) != 0) {
+    if (status == 0 && draw_all(request, &from, &by, out) != 0)
         status = fail(error, error_bytes, "out of memory");
-    }
     stbi_image_free(from.rgb);
     return status;
 }

@@ -33,9 +33,7 @@ static inline void *threads_work_on_(void *argument) {
         const size_t i = work->next;
         work->next += i < work->n_tasks ? 1 : 0;
         pthread_mutex_unlock(&work->lock);
-        if (i == work->n_tasks) {
-            return NULL;
-        }
+        if (i == work->n_tasks) return NULL;
         work->task(work->data, i, self->number);
     }
 }
@@ -54,16 +52,12 @@ static inline void threads_run(void (*task)(void *data, size_t i, size_t worker)
         threads_worker_ *const next = &workers[n_started];
         next->work = &work;
         next->number = n_started;
-        if (pthread_create(&next->thread, NULL, threads_work_on_, next) != 0) {
-            break;
-        }
+        if (pthread_create(&next->thread, NULL, threads_work_on_, next) != 0) break;
         n_started++;
     }
     threads_worker_ self = {.work = &work, .number = n_started};
     threads_work_on_(&self);
-    for (size_t i = 0; i < n_started; i++) {
-        pthread_join(workers[i].thread, NULL);
-    }
+    for (size_t i = 0; i < n_started; i++) pthread_join(workers[i].thread, NULL);
     free(workers);
     pthread_mutex_destroy(&work.lock);
 }

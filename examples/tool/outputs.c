@@ -1,0 +1,97 @@
+/* outputs.c - files that are written whole, all of them or none.   MIT licence. */
+#include "tool.h"
+
+#include "names.h"
+
+/* ---- the picture -------------------------------------------------------------------------- */
+
+int check_grid(const job *all) {
+    const size_t *const grid = all->of[OPTION_GRID].pair;
+    if (grid[0] > all->n_tokens || grid[0] * grid[1] != all->n_tokens)
+        return report(option_name(OPTION_GRID), "%s does not give the %zu tokens of %s",
+            all->of[OPTION_GRID].text, all->n_tokens, all->paths[0]);
+    return EXIT_OK;
+}
+
+int draw_picture(const job *all, plot_png *out) {
+    enum { N_FACTS = 5 };
+    const prunesid_region *const region = &all->regions[0];
+    const prunesid_stats *const stats = &region->details.stats;
+    char title[CAUSE_BYTES], texts[N_FACTS][2 * CAUSE_BYTES];
+    char tau[CAUSE_BYTES], cause[CAUSE_BYTES];
+    const char *facts[N_FACTS];
+    snprintf(title, sizeof title, "%zu of %zu tokens kept", region->n_kept, all->n_tokens);
+    snprintf(texts[0], sizeof texts[0], "preset %s", preset_name(stats->preset));
+    snprintf(texts[1], sizeof texts[1], "rho %.3f", stats->rho);
+    snprintf(texts[2], sizeof texts[2], "phi %.3f", stats->phi);
+    snprintf(texts[3], sizeof texts[3], "tau %s", tau_text(stats, "%.3f", "none", tau));
+    snprintf(texts[4], sizeof texts[4], "groups %zu", stats->n_groups);
+    for (size_t i = 0; i < N_FACTS; i++) facts[i] = texts[i];
+    const plot_request request = {.photo = all->of[OPTION_IMAGE].text,
+        .n_rows = all->of[OPTION_GRID].pair[0],
+        .n_columns = all->of[OPTION_GRID].pair[1],
+        .group = region->details.group,
+        .indices = region->indices,
+        .n_kept = region->n_kept,
+        .n_groups = stats->n_groups,
+        .title = title,
+        .facts = facts,
+        .n_facts = N_FACTS};
+    int blames_photo = 0;
+    if (plot_draw(&request, out, &blames_photo, cause, sizeof cause) == 0) return EXIT_OK;
+    return report(blames_photo ? request.photo : option_name(OPTION_GRID), "%s", cause);
+}
+
+/* ---- files -------------------------------------------------------------------------------- */
+
+static int stage_tokens(
+    const char *path, const job *all, npy_staged *out, char cause[CAUSE_BYTES]) {
+    const npy_array *const file = &all->files[0];
+    const size_t shape[2] = {all->n_kept, file->shape[2]};
+    const size_t row_bytes = shape[1] * file->item_bytes;
+    void *const rows = allocate(all->n_kept, row_bytes);
+    const prunesid_status status = prunesid_gather(file->data, all->n_tokens, row_bytes, row_bytes,
+        all->indices, all->n_kept, rows, row_bytes);
+    snprintf(cause, CAUSE_BYTES, "%s", prunesid_status_string(status));
+    const int result = status != PRUNESID_OK
+                           ? -1
+                           : npy_stage_array(path, file->item_bytes == 2 ? "<f2" : "<f4", 2, shape,
+                                 rows, out, cause, CAUSE_BYTES);
+    free(rows);
+    return result;
+}
+
+static int stage_output(size_t which, const char *path, const job *all, const plot_png *picture,
+    npy_staged *out, char cause[CAUSE_BYTES]) {
+    const npy_array *const positions = &all->positions;
+    switch (which) {
+    case OPTION_INDICES:
+        return npy_stage_array(path, "<i4", 1, &all->n_kept, all->indices, out, cause, CAUSE_BYTES);
+    case OPTION_TOKENS:
+        return stage_tokens(path, all, out, cause);
+    case OPTION_POSITIONS_OUT:
+        return npy_stage_array(path, positions->item_bytes == 8 ? "<i8" : "<i4", positions->n_dims,
+            positions->shape, positions->data, out, cause, CAUSE_BYTES);
+    default:
+        return npy_stage(path, picture->bytes, picture->n_bytes, "", 0, out, cause, CAUSE_BYTES);
+    }
+}
+
+int stage_outputs(const job *all, const plot_png *picture, npy_staged staged[N_OUTPUTS]) {
+    char cause[CAUSE_BYTES];
+    for (size_t i = 0; i < N_OUTPUTS; i++) {
+        const char *const path = all->of[output_options[i]].text;
+        if (path != NULL &&
+            stage_output(output_options[i], path, all, picture, &staged[i], cause) != 0)
+            return report(path, "%s", cause);
+    }
+    return EXIT_OK;
+}
+
+int commit_outputs(const job *all, npy_staged staged[N_OUTPUTS]) {
+    char cause[CAUSE_BYTES];
+    for (size_t i = 0; i < N_OUTPUTS; i++)
+        if (staged[i].temporary != NULL && npy_commit(&staged[i], cause, CAUSE_BYTES) != 0)
+            return report(all->of[output_options[i]].text, "%s", cause);
+    return EXIT_OK;
+}
