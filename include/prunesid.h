@@ -37,6 +37,8 @@
  *            read), and compile one unit with PRUNESID_IMPLEMENTATION. A unit does one or the
  *            other; both in one is an #error. A unit that includes the functions reads some 110,000
  *            lines, nearly all of them LAPACKE's, and compiles in about 1.5 s.
+ *   BLAS     Any cblas.h and lapacke.h do. BLIS's needs POSIX types (-std=gnu99, or
+ *            _POSIX_C_SOURCE); ATLAS's has no extern "C": C++ includes it in such a block before.
  *   Macros, defined before the include:
  *     PRUNESID_API    in front of every public function of a shared copy; default nothing
  *     PRUNESID_SIMD   the most that the kernels use of an x86-64 processor: 0 SSE2 and BLAS, 1 AVX2
@@ -535,8 +537,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_input *input
  *   group     [T] written: argmax_k |V_ik|, the first among equals; or NULL
  *   loading   [T] written: |V_i,group|; or NULL
  *   stats     or NULL: n_groups, preset, svd*, lapack_info, ns_matrix and ns_svd are found, the
- *             rest is 0
- * Status: as prunesid_select. */
+ *             rest is 0; with input->loadings no SVD is run
+ * Status: as prunesid_select but CAPACITY: all of the input is checked, used or not. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_psca(const prunesid_config *config,
     const prunesid_input *input, void *workspace, size_t workspace_bytes, float *loadings,
     int32_t *group, float *loading, prunesid_stats *stats);
@@ -547,11 +549,11 @@ PRUNESID_PUBLIC_ double prunesid_threshold(const prunesid_config *config, int ha
 
 /* NMS inside each of K groups (config.n_groups, or the rule's).
  *   group    [T] in [0, K)
- *   loading  [T] finite: the scores, where input->scores is NULL
+ *   loading  [T] finite: the scores, where input->scores is NULL; or NULL, where it is not
  *   order    [T] written: group after group; in each the survivors as picked, protected ones first,
  *            then the rest by falling score, the lower index first among equals; counted from 0
  *   n_members, n_survivors  [K] written: tokens of each group, and those that survive
- * Status: as prunesid_select, and GROUP_INDEX, TAU. */
+ * Status: as prunesid_select but CAPACITY and LAPACK, and GROUP_INDEX, LOADINGS_NOT_FINITE, TAU. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
     const prunesid_input *input, const int32_t *group, const float *loading, double tau,
     void *workspace, size_t workspace_bytes, int32_t *order, int32_t *n_members,
@@ -561,11 +563,12 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
  *   PROPORTIONAL  n_k = floor(N v_k / sum v), the largest remainders up; v_k itself if sum v <= N
  *   BOUNDED       1 to 5 ceil(N / 64) a group, cumulative float32 rounding, fill by falling
  *                 survivors
- *   input     its shape, and its protected tokens, which are taken off the budget; no token is read
+ *   input     its shape, and its protected tokens, which are taken off the budget; no token is
+ *             read, but the pointer is checked as everywhere
  *   n_members, n_survivors  [K] without the protected tokens
  *   quota     [K] written; the sum may differ from the tokens to keep: the first that many in group
  *             order are kept, or the best-scored suppressed ones fill up (PROPORTIONAL)
- * Status: OK, NULL, the configuration's errors, COUNTS, WORKSPACE_*. */
+ * Status: OK, NULL, the configuration's and the input's errors, COUNTS, WORKSPACE_*. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
     const prunesid_input *input, const int32_t *n_members, const int32_t *n_survivors,
     void *workspace, size_t workspace_bytes, int32_t *quota);
@@ -817,6 +820,10 @@ typedef struct prunesid_grouping_ {
     int32_t *n_survivors; /* [K] */
 } prunesid_grouping_;
 
+/* >>checks: what is wrong with an image but what its numbers are. */
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_image_(
+    const prunesid_config *config, const prunesid_input *input);
+
 /* >>workspace: checks everything that needs no token and lays out the workspace. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_open_(const prunesid_config *config,
     const prunesid_input *input, void *workspace, size_t workspace_bytes, prunesid_job_ *job);
@@ -1027,6 +1034,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *co
     if (config == NULL || input == NULL) return PRUNESID_ERROR_NULL;
     if (allocator != NULL && (allocator->allocate == NULL || allocator->release == NULL))
         return PRUNESID_ERROR_NULL;
+    PRUNESID_TRY_(prunesid_check_image_(config, input));
     PRUNESID_TRY_(prunesid_workspace_size(config, input->n_tokens, input->dim, &bytes));
     void *workspace =
         allocator != NULL ? allocator->allocate(bytes, allocator->user) : malloc(bytes);
@@ -1194,7 +1202,6 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_groups_(
     return prunesid_check_data_(x->loadings, sizeof(float));
 }
 
-/* All that is wrong with an image but what its numbers are. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_image_(
     const prunesid_config *config, const prunesid_input *input) {
     PRUNESID_TRY_(prunesid_check_config_(config));
@@ -2423,17 +2430,18 @@ PRUNESID_PUBLIC_ prunesid_region prunesid_region_init(
     prunesid_region region;
     prunesid_input *part = &region.input;
     const int fits = at <= image->n_tokens && n_tokens <= image->n_tokens - at;
+    const size_t row = fits ? at : 0;
     memset(&region, 0, sizeof region);
     region.budget = budget;
     region.high = SIZE_MAX;
     *part = *image;
     part->n_tokens = fits ? n_tokens : 0; /* which the plan refuses */
-    part->first = image->first + at;
+    part->first = image->first + row;
     if (image->tokens != NULL)
         part->tokens = (const unsigned char *)image->tokens +
-                       at * image->ld * prunesid_item_bytes_(image->dtype);
-    if (image->scores != NULL) part->scores = image->scores + at;
-    if (image->loadings != NULL) part->loadings = image->loadings + at * image->ld_loadings;
+                       row * image->ld * prunesid_item_bytes_(image->dtype);
+    if (image->scores != NULL) part->scores = image->scores + row;
+    if (image->loadings != NULL) part->loadings = image->loadings + row * image->ld_loadings;
     if (image->protected_tokens == NULL) return region; /* with their number, if that is wrong */
     part->n_protected = 0;
     for (size_t p = 0; p < image->n_protected; p++) {
