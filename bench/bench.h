@@ -65,9 +65,19 @@ static inline int bench_compare_(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Sorts values [n], n >= 1; the smallest comes first. */
-static inline double bench_median(double *values, size_t n) {
+/* The smallest comes first. */
+static inline void bench_sort(double *values, size_t n) {
     qsort(values, n, sizeof *values, bench_compare_);
+}
+
+/* What so many percent of n >= 1 sorted values do not exceed: one of them. */
+static inline double bench_percentile(const double *sorted, size_t n, size_t percent) {
+    return sorted[(n * percent + 99) / 100 - 1];
+}
+
+/* Sorts values [n], n >= 1. */
+static inline double bench_median(double *values, size_t n) {
+    bench_sort(values, n);
     return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
 }
 

@@ -56,24 +56,40 @@ function(expect_success program)
     set(output "${output}" PARENT_SCOPE)
 endfunction()
 
-function(expect_bench svd_share)
-    expect_members("" "tokens NUMBER" "dim NUMBER" "keep NUMBER" "source STRING" "preset STRING"
-        "svd STRING" "svd_used STRING" "threads NUMBER" "reps NUMBER" "corename STRING"
-        "cores_used NUMBER" "median_ms NUMBER" "min_ms NUMBER" "stages_ms OBJECT" "gemm_ms NUMBER"
-        "gemm_panel_rows NUMBER" "ratio NUMBER" "workspace_bytes NUMBER" "iterations NUMBER"
-        "groups NUMBER" "peak_gflops NUMBER" "gemm_share NUMBER" "svd_gflop NUMBER"
-        "svd_share ${svd_share}")
+# What prunesid_bench says: plain_ms is a NUMBER or NULL; more members may follow.
+function(expect_bench plain_ms)
+    expect_members("" "tokens NUMBER" "dim NUMBER" "keep NUMBER" "source STRING" "seed NUMBER"
+        "dtype STRING" "workers NUMBER" "preset STRING" "svd STRING" "svd_used STRING"
+        "threads NUMBER" "reps NUMBER" "corename STRING" "cores_used NUMBER" "median_ms NUMBER"
+        "min_ms NUMBER" "stages_ms OBJECT" "gemm_ms NUMBER" "gemm_panel_rows NUMBER"
+        "ratio NUMBER" "plain_ms ${plain_ms}" "workspace_bytes NUMBER" "iterations NUMBER"
+        "groups NUMBER" "refined NUMBER" "peak_gflops NUMBER" "gemm_share NUMBER" ${ARGN})
     expect_members(stages_ms "sigmoid NUMBER" "svd NUMBER" "redundancy NUMBER" "nms NUMBER"
         "quotas NUMBER")
 endfunction()
 
+# a <= b, both members of the object in output.
+function(expect_in_order a b)
+    string(JSON first GET "${output}" ${a})
+    string(JSON second GET "${output}" ${b})
+    if(first GREATER second)
+        message(FATAL_ERROR "${a} ${first} is above ${b} ${second}: ${output}")
+    endif()
+endfunction()
+
 if(NAME STREQUAL "prunesid")
+    set(of_images "images NUMBER" "p50_ms NUMBER" "p95_ms NUMBER" "p99_ms NUMBER" "max_ms NUMBER"
+        "slowest_seed NUMBER" "n_refined_images NUMBER" "n_exact_images NUMBER" "p50_ms_of OBJECT")
+
     expect_success(prunesid_bench --tokens 300 --dim 270 --keep 8 --reps 2 --json)
-    expect_bench(NUMBER)
+    expect_bench(NULL)
     expect_value(300 tokens)
     expect_value(270 dim)
     expect_value(8 keep)
     expect_value(2 reps)
+    expect_value(1 seed)
+    expect_value(f32 dtype)
+    expect_value(1 workers)
     expect_value(krylov svd_used)
     expect_success(prunesid_bench --tokens=40 --dim=24 --keep=8 --preset=paper --svd=exact
         --threads=2 --seed=7 --reps=3 --json)
@@ -81,14 +97,39 @@ if(NAME STREQUAL "prunesid")
     expect_value(paper preset)
     expect_value(exact svd_used)
     expect_value(2 threads)
+    expect_value(7 seed)
+    expect_value(0 refined)
     expect_success(prunesid_bench --tokens 5 --dim 3 --keep 9 --json) # nothing to prune
     expect_bench(NULL)
     expect_success(prunesid_bench --file ${DATA}/coffee_vit384/tokens.npy --reps 1 --json)
     expect_bench(NULL)
-    expect_value(576 tokens)
-    expect_value(192 dim)
-    expect_value(file source)
-    expect_success(prunesid_bench --tokens 40 --dim 24 --keep 8 --reps 1)
+    foreach(dtype f16 bf16)
+        expect_success(prunesid_bench --tokens 300 --dim 270 --keep 8 --dtype ${dtype} --reps 1
+            --json)
+        expect_bench(NUMBER)
+        expect_value(${dtype} dtype)
+    endforeach()
+    foreach(workers 2 3 5)
+        expect_success(prunesid_bench --tokens 300 --dim 270 --keep 8 --workers ${workers}
+            --dtype f16 --reps 2 --json)
+        expect_bench(NUMBER)
+        expect_value(${workers} workers)
+    endforeach()
+    expect_success(prunesid_bench --tokens 300 --dim 270 --keep 8 --images 7 --seed 3 --reps 1
+        --json)
+    expect_bench(NULL ${of_images})
+    expect_value(7 images)
+    expect_value(0 n_exact_images)
+    expect_in_order(p50_ms p95_ms)
+    expect_in_order(p95_ms p99_ms)
+    expect_in_order(p99_ms max_ms)
+    expect_success(prunesid_bench --tokens 40 --dim 24 --keep 8 --svd exact --images 2 --reps 1
+        --json)
+    expect_bench(NULL ${of_images})
+    expect_value(0 n_refined_images)
+    expect_value(2 n_exact_images)
+    expect_members(p50_ms_of "krylov NULL" "refined NULL" "exact NUMBER")
+    expect_success(prunesid_bench --tokens 40 --dim 24 --keep 8 --reps 1 --images 3 --workers 2)
     expect_success(prunesid_bench --help)
 
     expect_failure(2 prunesid_bench --nonsense)
@@ -99,8 +140,12 @@ if(NAME STREQUAL "prunesid")
     expect_failure(2 prunesid_bench --json --json)
     expect_failure(2 prunesid_bench --preset none)
     expect_failure(2 prunesid_bench --svd sketch)
+    expect_failure(2 prunesid_bench --dtype f64)
     expect_failure(2 prunesid_bench --file tokens.npy --dim 3)
+    expect_failure(2 prunesid_bench --file tokens.npy --images 3)
     expect_failure(1 prunesid_bench --tokens 0)
+    expect_failure(1 prunesid_bench --workers 0)
+    expect_failure(1 prunesid_bench --images 0)
     expect_failure(1 prunesid_bench --keep -1)
     expect_failure(1 prunesid_bench --dim 99999999999999999999)
     expect_failure(1 prunesid_bench --keep 1 --preset llava) # its one row is reserved

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Times prunesid.h beside PruneSID as published, in PyTorch, on one core, in one run.
+"""Times prunesid.h beside other selectors in PyTorch, on one core, in one process, turn by turn.
 
-The PyTorch side is our own, written from the published algorithm: torch.pca_lowrank with two power
-iterations and no oversampling, from a random start; the T x T similarities; and NMS in one of two
-ways, after what the two released versions need in memory:
-  dense    all groups at once on a masked K x T x T tensor (LLaVA)
-  grouped  group after group on one T x T matrix (Qwen2-VL)
+The PyTorch side is our own, written after the published methods, operation for operation:
+  llava      PruneSID's LLaVA version: pca_lowrank from a random start, the T x T similarities, NMS
+             of all groups at once on K copies of these
+  qwen2vl    PruneSID's Qwen2-VL version: the same SVD and similarities, NMS group after group
+  attention  what a selector costs that knows attention and little else, after HoloV: 16 crops,
+             similarities inside each, budgets by crop, the best attended tokens of each. No SVD, no
+             T x T matrix: the floor
 Agreement is the Jaccard index of kept sets: of two seeds, and against the exact SVD in float64.
 
 Needs PyTorch and NumPy (Debian: apt-get install python3-torch python3-numpy, then /usr/bin/python3)
@@ -21,6 +23,7 @@ import itertools
 import json
 import math
 import pathlib
+import random
 import statistics
 import sys
 import time
@@ -30,84 +33,45 @@ import torch
 
 PRESETS = ["auto", "paper", "llava", "qwen2vl"]  # in the order of prunesid_preset
 KRYLOV, EXACT = 0, 1  # prunesid_svd
+RESERVED = {"llava": 1, "qwen2vl": 0}  # rows inside the budget that are not tokens
 
-# name, images, T, d, N of each image, preset, reserved rows, whether scores are given.
-# Qwen2-VL: the released rule, 64 of 576 tokens, is 114 of 1024 and 455 of 4096.
+# name, images, T, d, N of each image. Qwen2-VL: the released rule, 64 of 576, is 114 of 1024 and
+# 455 of 4096.
 SHAPES = [
-    ("LLaVA-1.5", 1, 576, 1024, 64, "llava", 1, True),
-    ("LLaVA-1.5", 1, 576, 1024, 128, "llava", 1, True),
-    ("LLaVA-1.5", 1, 576, 1024, 192, "llava", 1, True),
-    ("LLaVA-NeXT", 5, 576, 1024, 64, "llava", 1, True),
-    ("Qwen2-VL", 1, 1024, 3584, 114, "qwen2vl", 0, False),
-    ("Qwen2-VL", 1, 4096, 3584, 455, "qwen2vl", 0, False),
-    ("video", 8, 256, 1024, 17, "llava", 0, True),
+    ("LLaVA-1.5", 1, 576, 1024, 64),
+    ("LLaVA-1.5", 1, 576, 1024, 128),
+    ("LLaVA-1.5", 1, 576, 1024, 192),
+    ("LLaVA-NeXT, tiles", 5, 576, 1024, 64),
+    ("LLaVA-NeXT, at once", 1, 2880, 1024, 320),
+    ("Qwen2-VL", 1, 1024, 3584, 114),
+    ("Qwen2-VL", 1, 4096, 3584, 455),
+    ("video", 8, 256, 1024, 17),
 ]
-QUICK = [SHAPES[0], SHAPES[2], SHAPES[6]]
-SWEEP_TOKENS = [196, 576, 1024, 2048, 4096, 8192, 16384]  # at N = 64
-SWEEP_KEEP = [32, 64, 128, 192, 256, 384]  # at T = 576
+QUICK = [SHAPES[0], SHAPES[2]]
+N_CROPS = 16  # of the attention-only selector
 
 
 # ---- PruneSID in PyTorch -------------------------------------------------------------------------
 
 
-def principal_components(x, K, preset):
-    """V [T, K] of sigmoid(x) - mean: by channel for paper, by token for the others."""
-    a = torch.sigmoid(x)
-    if preset == "paper":
-        return torch.pca_lowrank((a - a.mean(0)).T, q=K, center=False, niter=2)[2]
-    return torch.pca_lowrank(a.T, q=K, center=True, niter=2)[2]
+def principal_components(x, K):
+    """V [T, K] of sigmoid(x) - each token's mean, by two power iterations from a random start."""
+    return torch.pca_lowrank(torch.sigmoid(x).T, q=K, center=True, niter=2)[2]
 
 
-def exact_components(x, K, preset):
+def exact_components(x, K):
     """The same from a whole SVD, to show that nothing but the SVD differs from the C side."""
     a = torch.sigmoid(x.double())
-    a -= a.mean(0) if preset == "paper" else a.mean(1, keepdim=True)
+    a -= a.mean(1, keepdim=True)
     return torch.linalg.svd(a, full_matrices=False)[0][:, :K].float()
 
 
-def threshold(similarity, N, preset):
-    T = len(similarity)
-    if preset == "qwen2vl":
-        return max(18 * N / T, 1.0) * float(similarity.triu().mean())
-    return N / 32 * float(similarity.triu(1).sum()) / (T * (T - 1) / 2)
+def similarities(x):
+    unit = torch.nn.functional.normalize(x, dim=1)
+    return unit @ unit.T
 
 
-def nms_dense(similarity, group, score, tau, K):
-    """-> survivors and the rest of each group, best first."""
-    member = torch.nn.functional.one_hot(group, K).T.bool()  # [K, T]
-    masked = similarity * (member[:, :, None] & member[:, None, :])  # [K, T, T]
-    ranked = torch.where(member, score, -math.inf).argsort(dim=1, descending=True, stable=True)
-    alive = member & (score > 0)
-    every = torch.arange(K)
-    for rank in range(int(member.sum(1).max())):
-        at = ranked[:, rank]
-        near = masked[every, at] > tau
-        near[every, at] = False
-        later = torch.ones_like(alive).scatter_(1, ranked[:, : rank + 1], False)
-        alive &= ~(near & later & alive[every, at][:, None])
-    sizes, alive = member.sum(1).tolist(), alive.any(0).tolist()
-    rows = [row[:size] for row, size in zip(ranked.tolist(), sizes)]
-    return [([i for i in row if alive[i]], [i for i in row if not alive[i]]) for row in rows]
-
-
-def nms_grouped(similarity, group, score, tau, K):
-    """The same, group after group."""
-    picks = []
-    for k in range(K):
-        members = (group == k).nonzero().flatten()
-        members = members[score[members].argsort(descending=True, stable=True)]
-        near = similarity[members][:, members] > tau
-        alive = score[members] > 0
-        for i in range(len(members)):
-            if alive[i]:
-                alive[i + 1 :] &= ~near[i, i + 1 :]
-        picks.append((members[alive].tolist(), members[~alive].tolist()))
-    return picks
-
-
-def bounded_quotas(picks, N, reserved):
-    sizes = [len(s) + len(r) for s, r in picks]
-    survivors = [len(s) for s, _ in picks]
+def bounded_quotas(sizes, survivors, N, reserved):
     low = [min(1, size) for size in sizes]
     cap = 5 * math.ceil(N / 64)
     high = [min(cap, size, v) for size, v in zip(sizes, survivors)]
@@ -120,22 +84,107 @@ def bounded_quotas(picks, N, reserved):
     starts = np.concatenate(([0], ends[:-1]))
     quotas = [min(int(e - s) + l, h) for s, e, l, h in zip(starts, ends, low, high)]
     wanted = min(rest + sum(low), sum(high))
-    for k in sorted(range(len(picks)), key=lambda k: -survivors[k]):
+    for k in sorted(range(len(sizes)), key=lambda k: -survivors[k]):
         quotas[k] += min(high[k] - quotas[k], max(0, wanted - sum(quotas)))
     return quotas
 
 
-def torch_select(x, N, preset, reserved, scores, nms, components=principal_components):
-    T, d = x.shape
-    K = max(1, min(max(N // 4, 4 if preset == "qwen2vl" else 1), T, d))
-    loading, group = components(x, K, preset).abs().max(dim=1)
-    unit = torch.nn.functional.normalize(x, dim=1)
-    similarity = unit @ unit.T
-    tau = threshold(similarity, N, preset)
-    picks = nms(similarity, group, loading if scores is None else scores, tau, K)
-    quotas = bounded_quotas(picks, N, reserved)
-    kept = [i for (s, r), quota in zip(picks, quotas) for i in (s + r)[:quota]]
-    return sorted(kept[: N - reserved])
+def keep_by_rank(rank, member, survivors, N, reserved):
+    """The best of each group by rank [T, K]: survivors above the rest, these by their scores."""
+    quotas = bounded_quotas(member.sum(0).tolist(), survivors, N, reserved)
+    order = rank.argsort(dim=0, descending=True)
+    kept = torch.cat([order[:quota, k] for k, quota in enumerate(quotas)])
+    return sorted(kept[: N - reserved].tolist())
+
+
+def llava_rule(x, N, scores, components=principal_components):
+    """The score is given; NMS takes the best token left of every group in one round."""
+    T = len(x)
+    K = max(1, min(N // 4, T, x.shape[1]))
+    group = components(x, K).abs().argmax(dim=1)
+    similarity = similarities(x)
+    pairs = torch.triu(torch.ones_like(similarity), diagonal=1).bool()
+    tau = N / 32 * (similarity * pairs).sum() / pairs.sum()
+    every = torch.arange(K)
+    member = group[:, None] == every  # [T, K]
+    within = similarity.repeat(K, 1, 1)  # for every group, of which its rows and columns stay
+    mask = torch.zeros_like(within)
+    mask[member.T] = 1
+    mask[torch.where(mask.transpose(1, 2) == 1)] = 1
+    within[mask != 1] = 0
+    left = torch.where(member, scores[:, None], torch.zeros(()))
+    rank, survivors, above = left.clone(), torch.zeros(K), float(scores.max()) + T
+    while left.sum() > 0:
+        best, at = left.max(dim=0)
+        found = every[best > 0]
+        at = at[found]
+        survivors[found] += 1
+        rank[at, found] = above
+        above -= 1
+        left[at, found] = 0
+        near = torch.zeros_like(member)
+        near[:, found] = (within[found, at] > tau).T
+        left[near] = 0
+    return keep_by_rank(rank, member, survivors.int().tolist(), N, RESERVED["llava"])
+
+
+def nms_of_group(similarity, score, tau):
+    """-> survivors, best first."""
+    score, survivors = score.copy(), []
+    while score.sum() > 0:
+        best = score.argmax()
+        survivors.append(best)
+        score[similarity[best] > tau] = 0
+        score[best] = 0
+    return survivors
+
+
+def qwen2vl_rule(x, N, _scores, components=principal_components):
+    """The score is the loading; NMS goes group after group, in NumPy."""
+    T = len(x)
+    K = max(1, min(max(N // 4, 4), T, x.shape[1]))
+    loading, group = components(x, K).abs().max(dim=1)
+    similarity = similarities(x)
+    tau = float(max(18 * N / T, 1.0) * similarity.triu().mean())
+    member = group[:, None] == torch.arange(K)
+    rank = torch.where(member, loading[:, None], torch.zeros(()))
+    similarity, score, survivors = similarity.numpy(), loading.numpy(), []
+    for k in range(K):
+        rows = torch.where(member[:, k])[0].numpy()
+        picked = rows[nms_of_group(similarity[rows][:, rows], score[rows], tau)]
+        rank[picked, k] = torch.arange(T + 1, T + 1 - len(picked), -1, dtype=rank.dtype)
+        survivors.append(len(picked))
+    return keep_by_rank(rank, member, survivors, N, RESERVED["qwen2vl"])
+
+
+RULES = {"llava": llava_rule, "qwen2vl": qwen2vl_rule}
+
+
+# ---- attention only ------------------------------------------------------------------------------
+
+
+def crop_score(x, attention):
+    """Mean attention of a crop, and how much its tokens' similarities to one another vary."""
+    n = len(x)
+    unit = x / (x.norm(dim=1, keepdim=True) + 1e-6)
+    others = (unit @ unit.T) * (1 - torch.eye(n))
+    spread = ((others - others.sum(1, keepdim=True) / (n - 1)) ** 2).sum(1) / (n - 1)
+    scale = attention.abs().mean() / (spread.abs().mean() + 1e-6)
+    return (attention + 0.09 * scale * spread).mean()
+
+
+def attention_only(x, N, attention):
+    """Up to N tokens: a crop that is smaller than its share keeps all it has."""
+    crops = attention.tensor_split(N_CROPS)
+    scores = torch.stack([crop_score(*crop) for crop in zip(x.tensor_split(N_CROPS), crops)])
+    share = scores / scores.sum() * N
+    budgets = share.floor().long()
+    budgets[share.topk(int(N - budgets.sum())).indices] += 1
+    kept, start = [], 0
+    for crop, budget in zip(crops, budgets.tolist()):
+        kept.append(crop.topk(min(budget, len(crop))).indices + start)
+        start += len(crop)
+    return sorted(torch.cat(kept).tolist())
 
 
 # ---- the C side ----------------------------------------------------------------------------------
@@ -163,14 +212,15 @@ class Library:
         if status != 0:
             sys.exit(f"compare_torch: {self.c.compare_status_string(status).decode()}")
 
-    def selector(self, x, N, preset, reserved, scores, svd=KRYLOV):
+    def selector(self, x, N, preset, scores, svd=KRYLOV):
         """A function that selects: memory is there before it is called, as in an engine."""
-        T, d = x.shape
+        (T, d), reserved = x.shape, RESERVED[preset]
         numbers = (ctypes.c_size_t * 6)(T, d, N, reserved, PRESETS.index(preset), svd)
         n_bytes = ctypes.c_size_t()
         self.check(self.c.compare_workspace_size(numbers, ctypes.byref(n_bytes)))
         workspace = np.empty(n_bytes.value, np.uint8)
         kept = np.empty(min(N - reserved, T), np.int32)
+        scores = scores if preset == "llava" else None
         arguments = (numbers, pointer(x), pointer(scores), pointer(workspace),
                      ctypes.c_size_t(workspace.nbytes), pointer(kept))
 
@@ -192,6 +242,10 @@ def jaccard(a, b):
     return len(set(a) & set(b)) / len(set(a) | set(b))
 
 
+def mean_jaccard(pairs):
+    return statistics.mean(jaccard(a, b) for a, b in pairs)
+
+
 def milliseconds(call):
     start = time.perf_counter()
     result = call()
@@ -208,126 +262,143 @@ def available_bytes():
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvail"))
 
 
-def dense_bytes(T, K):
-    """masked is float32 and its mask bool, K x T x T each; one byte more for what else there is."""
-    return K * T * T * 6
+def llava_bytes(T, N):
+    """The copies and their mask are float32, what compares them bool: K x T x T each; the places
+    of the mask are three int64 for two rows' worth of it."""
+    return max(N // 4, 1) * T * T * 9 + 2 * T * T * 24
 
 
 def runs(reps, seconds, cost_ms):
     return max(2, min(reps, int(seconds * 1e3 / max(cost_ms, 1e-3))))
 
 
-def check_rules(shape, tensors, exact):
-    """Given the same components, PyTorch's side must keep what the library keeps."""
-    name, _, T, d, N, preset, reserved, _ = shape
-    if T <= 1024:
-        kept = torch_select(tensors[0], N, preset, reserved, tensors[1], nms_dense,
-                            exact_components)
-        if jaccard(kept, exact) < 0.98:
-            sys.exit(f"compare_torch: {name} {T} to {N}: the rules differ, not only the SVD")
+def over(images, select):
+    """A call that selects from all images, one after another."""
+    return lambda: [select(*image) for image in images]
+
+
+def make_sides(library, shape, options):
+    """The tokens, everything that is timed, by name, and what the exact SVD keeps, by rule."""
+    name, n_images, T, d, N = shape
+    xs = [library.tokens(T, d, seed + 1) for seed in range(n_images)]
+    scores = [library.scores(T, seed + 1) for seed in range(n_images)]
+    images = [(torch.from_numpy(x), N, torch.from_numpy(s)) for x, s in zip(xs, scores)]
+    sides, exact = {}, {}
+    for rule, select in RULES.items():
+        ours = [(library.selector(x, N, rule, s),) for x, s in zip(xs, scores)]
+        sides["ours", rule] = over(ours, lambda selector: selector())
+        sides["torch", rule] = over(images, select)
+        exact[rule] = [library.selector(x, N, rule, s, EXACT)() for x, s in zip(xs, scores)]
+        if T <= 1024 and jaccard(select(*images[0], exact_components), exact[rule][0]) < 0.98:
+            sys.exit(f"compare_torch: {name} {T} to {N}, {rule}: not only the SVD differs")
+    sides["attention", ""] = over(images, attention_only)
+    need, limit = llava_bytes(T, N), min(options.max_gib * 2**30, available_bytes())
+    if need > limit:
+        del sides["torch", "llava"]
+        print(f"skipped: {name} {T} to {N}, llava in PyTorch: K x T x T needs {need / 2**30:.1f} "
+              f"GiB, {limit / 2**30:.1f} GiB are allowed", file=sys.stderr)
+    return xs, sides, exact
 
 
 def measure(library, shape, options):
-    """One line of the table as a dict: medians over turns in which every side runs once."""
-    name, images, T, d, N, preset, reserved, with_scores = shape
-    xs = [library.tokens(T, d, seed + 1) for seed in range(images)]
-    scores = [library.scores(T, seed + 1) if with_scores else None for seed in range(images)]
-    exact = [library.selector(x, N, preset, reserved, s, EXACT)() for x, s in zip(xs, scores)]
-    ours = [library.selector(x, N, preset, reserved, s) for x, s in zip(xs, scores)]
-    tensors = [(torch.from_numpy(x), None if s is None else torch.from_numpy(s))
-               for x, s in zip(xs, scores)]
-
-    def torch_side(nms):
-        return lambda: [torch_select(x, N, preset, reserved, s, nms) for x, s in tensors]
-
-    sides = {"ours": lambda: [select() for select in ours], "dense": torch_side(nms_dense),
-             "grouped": torch_side(nms_grouped)}
-    check_rules(shape, tensors[0], exact[0])
-    need, limit = dense_bytes(T, max(N // 4, 1)), min(options.max_gib * 2**30, available_bytes())
-    if need > limit:
-        del sides["dense"]
-        print(f"skipped: {name} {T} to {N}, dense: K x T x T needs {need / 2**30:.1f} GiB, "
-              f"{limit / 2**30:.1f} GiB are allowed", file=sys.stderr)
+    """A line of the table for each rule, as dicts: medians over turns in which all sides run."""
+    name, n_images, T, d, N = shape
+    xs, sides, exact = make_sides(library, shape, options)
     times, kept = {side: [] for side in sides}, {side: [] for side in sides}
     cost = sum(milliseconds(call)[0] for call in sides.values())  # and a warm-up
     start, cpu_start = time.perf_counter(), time.process_time()
     for turn in range(runs(options.reps, options.seconds, cost)):
-        for side, call in sides.items():
+        for side in random.Random(turn).sample(list(sides), len(sides)):
             torch.manual_seed(turn)
-            ms, result = milliseconds(call)
+            for x in xs:
+                x.sum()  # an encoder would have just written them: in the cache, as far as it goes
+            ms, result = milliseconds(sides[side])
             times[side].append(ms)
             kept[side].append(result)
         progress(f"{name} {T} to {N}: turn {turn + 1}")
     cores_used = (time.process_time() - cpu_start) / (time.perf_counter() - start)
-    seeded = kept["grouped"]
-    pairs = [jaccard(a, b) for first, second in itertools.combinations(seeded, 2)
-             for a, b in zip(first, second)]
-    return {
-        "name": name, "images": images, "tokens": T, "dim": d, "keep": N, "preset": preset,
-        "corename": library.c.compare_corename().decode(), "turns": len(seeded),
-        "cores_used": cores_used,
-        "ours_ms": statistics.median(times["ours"]),
-        "grouped_ms": statistics.median(times["grouped"]),
-        "dense_ms": statistics.median(times["dense"]) if "dense" in times else None,
-        "jaccard_seeds": statistics.mean(pairs),
-        "jaccard_torch_exact": statistics.mean(
-            jaccard(a, b) for run in seeded for a, b in zip(run, exact)),
-        "jaccard_ours_exact": statistics.mean(
-            jaccard(a, b) for run in kept["ours"] for a, b in zip(run, exact)),
-        "forms_agree": "dense" not in kept or kept["dense"] == seeded,
-    }
+    lines = []
+    for rule in RULES:
+        seeded, ours = kept.get(("torch", rule)), kept["ours", rule]
+        line = {
+            "name": name, "images": n_images, "tokens": T, "dim": d, "keep": N, "rule": rule,
+            "corename": library.c.compare_corename().decode(), "turns": len(ours),
+            "cores_used": cores_used,
+            "ours_ms": statistics.median(times["ours", rule]),
+            "attention_ms": statistics.median(times["attention", ""]),
+            "ours_exact": mean_jaccard((a, b) for run in ours for a, b in zip(run, exact[rule])),
+        }
+        if seeded is not None:
+            line["torch_ms"] = statistics.median(times["torch", rule])
+            line["torch_exact"] = mean_jaccard(
+                (a, b) for run in seeded for a, b in zip(run, exact[rule]))
+            line["seeds"] = mean_jaccard(
+                pair for runs_of_two in itertools.combinations(seeded, 2)
+                for pair in zip(*runs_of_two))
+        lines.append(line)
+    return lines
 
 
-HEAD = ("shape", "N", "ours ms", "dense ms", "ratio", "grouped ms", "ratio", "seed/seed",
-        "torch/exact", "ours/exact", "turns", "cores")
-LINE = "{:<26}{:>5}{:>10}{:>11}{:>8}{:>12}{:>8}{:>11}{:>13}{:>12}{:>7}{:>7}"
+# ---- the table -----------------------------------------------------------------------------------
+
+HEAD = ("shape", "N", "rule", "ours ms", "PyTorch ms", "ratio", "attention ms", "ratio",
+        "seed/seed", "torch/exact", "ours/exact", "turns", "cores")
+WIDTHS = (34, 5, 9, 9, 12, 7, 14, 7, 11, 13, 12, 7, 7)
 
 
-def print_line(one):
-    images = f"{one['images']} x " if one["images"] > 1 else ""
-    dense = one["dense_ms"]
+def print_cells(cells, markdown):
     progress("")
-    print(LINE.format(
-        f"{one['name']} {images}{one['tokens']} x {one['dim']}", one["keep"],
-        f"{one['ours_ms']:.2f}", "skipped" if dense is None else f"{dense:.1f}",
-        "-" if dense is None else f"{dense / one['ours_ms']:.1f}", f"{one['grouped_ms']:.1f}",
-        f"{one['grouped_ms'] / one['ours_ms']:.1f}", f"{one['jaccard_seeds']:.3f}",
-        f"{one['jaccard_torch_exact']:.3f}", f"{one['jaccard_ours_exact']:.3f}", one["turns"],
-        f"{one['cores_used']:.2f}"), flush=True)
+    if markdown:
+        print("|", " | ".join(cells), "|", flush=True)
+    else:
+        first, *rest = zip(cells, WIDTHS)
+        print(f"{first[0]:<{first[1]}}" + "".join(f"{cell:>{width}}" for cell, width in rest),
+              flush=True)
 
 
-def sweep_shapes():
-    tokens = [("T", 1, T, 1024, 64, "qwen2vl", 0, False) for T in SWEEP_TOKENS]
-    return tokens + [("N", 1, 576, 1024, N, "qwen2vl", 0, False) for N in SWEEP_KEEP]
+def cells_of(line):
+    def number(key, digits, over_ours=False):
+        if key not in line:
+            return "-"
+        return f"{line[key] / (line['ours_ms'] if over_ours else 1):.{digits}f}"
+
+    images = f"{line['images']} x " if line["images"] > 1 else ""
+    return (f"{line['name']} {images}{line['tokens']} x {line['dim']}", str(line["keep"]),
+            line["rule"], number("ours_ms", 2), number("torch_ms", 1), number("torch_ms", 1, True),
+            number("attention_ms", 2), number("attention_ms", 2, True), number("seeds", 2),
+            number("torch_exact", 2), number("ours_exact", 2), str(line["turns"]),
+            number("cores_used", 2))
 
 
 def main():
     default = pathlib.Path(__file__).resolve().parent.parent / "build/bench/compare_torch.so"
     cli = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     cli.add_argument("--library", default=str(default), help=f"default {default.name} in build/")
-    cli.add_argument("--quick", action="store_true", help="three shapes, few turns")
-    cli.add_argument("--sweep", action="store_true", help="many T and N in place of the shapes")
+    cli.add_argument("--quick", action="store_true", help="two shapes, fewer turns")
     cli.add_argument("--reps", type=int, default=15, help="turns at most (default 15)")
     cli.add_argument("--seconds", type=float, default=30, help="a shape, about (default 30)")
-    cli.add_argument("--max-gib", type=float, default=8, help="for the dense form (default 8)")
-    cli.add_argument("--json", metavar="FILE", help="also writes the numbers, for plot.py")
+    cli.add_argument("--max-gib", type=float, default=8, help="for llava in PyTorch (default 8)")
+    cli.add_argument("--markdown", action="store_true", help="prints the table in Markdown")
+    cli.add_argument("--json", metavar="FILE", help="also writes the numbers")
     options = cli.parse_args()
     if options.quick:
-        options.reps, options.seconds = min(options.reps, 4), min(options.seconds, 3)
+        options.seconds = min(options.seconds, 5)
     try:
         library = Library(options.library)
     except OSError:
         cli.error(f"{options.library} cannot be loaded: build the project first, or --library")
     torch.set_num_threads(1)
     print(f"PyTorch {torch.__version__}, one thread, {library.c.compare_corename().decode()} "
-          "kernels, float32")
-    print(LINE.format(*HEAD))
+          "kernels, float32\n")
+    print_cells(HEAD, options.markdown)
+    if options.markdown:
+        print_cells(["---"] * len(HEAD), True)
     lines = []
-    for shape in sweep_shapes() if options.sweep else QUICK if options.quick else SHAPES:
-        lines.append(measure(library, shape, options))
-        print_line(lines[-1])
-    if not all(line["forms_agree"] for line in lines):
-        print("dense and grouped kept different tokens: one of them is wrong", file=sys.stderr)
+    for shape in QUICK if options.quick else SHAPES:
+        measured = measure(library, shape, options)
+        lines += measured
+        for line in measured:
+            print_cells(cells_of(line), options.markdown)
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps(lines, indent=1) + "\n")
 

@@ -1,46 +1,22 @@
 #!/usr/bin/env python3
-"""Draws bench/times.svg: the time of a selection against T and against N, both axes logarithmic.
-
-Runs prunesid_bench for this library and for one T x T x d sgemm; the PyTorch forms come from
-`compare_torch.py --sweep --json FILE`, if that file is given. Standard library only."""
+"""Draws bench/times.svg from the numbers of `sweep.py --json FILE`: the time of a selection against
+T, N and d, beside one T x T x d matrix product, and its tail. Standard library only."""
 import argparse
 import json
 import math
 import pathlib
-import subprocess
-import sys
 
-DIM, KEEP, TOKENS = 1024, 64, 576  # what is held while the other changes
-SWEEP_TOKENS = [196, 576, 1024, 2048, 4096, 8192, 16384]
-SWEEP_KEEP = [32, 64, 128, 192, 256, 384]
-
-SERIES = {  # label and colour
-    "ours": ("prunesid.h", "#0b62a8"),
-    "sgemm": ("one T x T x d sgemm", "#777777"),
-    "dense": ("PyTorch, dense NMS", "#c0392b"),
-    "grouped": ("PyTorch, grouped NMS", "#d98a1f"),
+SERIES = {  # of a sweep: key, label, colour
+    "p50_ms": ("prunesid.h", "#0b62a8"),
+    "gemm_ms": ("one T x T x d sgemm", "#999999"),
 }
-WIDTH, HEIGHT, LEFT, TOP, PANEL_WIDTH, PANEL_HEIGHT, GAP = 1000, 440, 70, 60, 390, 300, 90
-
-
-def run_bench(program, T, N):
-    command = [program, "--tokens", T, "--dim", DIM, "--keep", N, "--json"]
-    print("T", T, "N", N, file=sys.stderr)
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout)
-
-
-def bench_series(program, points):
-    """{"ours": [(x, ms)], "sgemm": ...} for points of (x, T, N), and the kernels' name."""
-    lines = [(x, run_bench(program, T, N)) for x, T, N in points]
-    return {"ours": [(x, line["median_ms"]) for x, line in lines],
-            "sgemm": [(x, line["gemm_ms"]) for x, line in lines]}, lines[0][1]["corename"]
-
-
-def torch_series(lines, sweep, axis):
-    chosen = [line for line in lines if line["name"] == sweep]
-    return {form: [(line[axis], line[f"{form}_ms"]) for line in chosen if line[f"{form}_ms"]]
-            for form in ("dense", "grouped")}
+TITLES = {"tokens": ("{keep} tokens kept of T, {dim} channels", "T"),
+          "keep": ("N kept of {tokens} tokens, {dim} channels", "N"),
+          "dim": ("{keep} kept of {tokens} tokens of d channels", "d")}
+TAIL_COLOURS = ("#0b62a8", "#d98a1f", "#c0392b")
+PERCENTILES = {"p50_ms": "50 %", "p95_ms": "95 %", "p99_ms": "99 %", "max_ms": "slowest"}
+WIDTH, HEIGHT, LEFT, TOP, PANEL_WIDTH, PANEL_HEIGHT = 1000, 800, 70, 60, 390, 270
+ACROSS, DOWN = PANEL_WIDTH + 90, PANEL_HEIGHT + 90  # from one panel to the next
 
 
 def text(x, y, words, size=12, anchor="middle", colour="#222222", extra=""):
@@ -52,80 +28,107 @@ def line(x1, y1, x2, y2, colour="#dddddd"):
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>'
 
 
-def panel(left, title, unit, ticks, series):
-    """One pair of axes with its lines, as SVG elements."""
-    values = [ms for points in series.values() for _, ms in points]
+def curve(places, labels, colour):
+    """A line through places, with a dot and its label at each."""
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    out = [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>']
+    return out + [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"><title>{label}</title>'
+                  "</circle>" for (x, y), label in zip(places, labels)]
+
+
+def frame(left, top, title, unit):
+    bottom, middle = top + PANEL_HEIGHT, left + PANEL_WIDTH / 2
+    return [text(middle, top - 14, title, 14), text(middle, bottom + 40, unit),
+            line(left, bottom, left + PANEL_WIDTH, bottom, "#888888")]
+
+
+def tick_y(left, y, words):
+    return [line(left, y, left + PANEL_WIDTH, y), text(left - 8, y + 4, words, anchor="end")]
+
+
+def tick_x(x, bottom, words):
+    return [line(x, bottom, x, bottom + 5, "#888888"), text(x, bottom + 20, words)]
+
+
+def sweep_panel(left, top, axis, points):
+    """Both axes logarithmic."""
+    values = [point[key] for point in points for key in SERIES]
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    first, last = math.log(ticks[0]), math.log(ticks[-1])
-    bottom = TOP + PANEL_HEIGHT
+    first, last = (math.log2(points[i][axis]) for i in (0, -1))
+    bottom = top + PANEL_HEIGHT
 
     def at(x, ms):
-        across = (math.log(x) - first) / (last - first)
-        up = (math.log10(ms) - low) / (high - low)
-        return left + across * PANEL_WIDTH, bottom - up * PANEL_HEIGHT
+        return (left + (math.log2(x) - first) / (last - first) * PANEL_WIDTH,
+                bottom - (math.log10(ms) - low) / (high - low) * PANEL_HEIGHT)
 
-    out = [text(left + PANEL_WIDTH / 2, TOP - 14, title, 14)]
+    title, unit = TITLES[axis]
+    out = []
     for power in range(low, high + 1):
-        y = at(ticks[0], 10.0**power)[1]
-        out += [line(left, y, left + PANEL_WIDTH, y),
-                text(left - 8, y + 4, f"{10.0**power:g}", anchor="end")]
-    for tick in ticks:
-        x = at(tick, 10.0**low)[0]
-        out += [line(x, bottom, x, bottom + 5, "#888888"), text(x, bottom + 20, tick)]
-    out += [line(left, bottom, left + PANEL_WIDTH, bottom, "#888888"),
-            text(left + PANEL_WIDTH / 2, bottom + 40, unit)]
-    for name, points in series.items():
-        colour = SERIES[name][1]
-        places = [at(x, ms) for x, ms in points]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}">'
-                f'<title>{SERIES[name][0]}: {ms:.3g} ms at {value}</title></circle>'
-                for (x, y), (value, ms) in zip(places, points)]
+        out += tick_y(left, at(points[0][axis], 10.0**power)[1], f"{10.0**power:g}")
+    for power in range(round(first), round(last) + 1):
+        out += tick_x(at(2**power, 10.0**low)[0], bottom, 2**power)
+    out += frame(left, top, title.format(**points[0]), unit)
+    out.append(text(left - 48, top + PANEL_HEIGHT / 2, "ms",
+                    extra=f' transform="rotate(-90 {left - 48} {top + PANEL_HEIGHT / 2})"'))
+    for key, (label, colour) in SERIES.items():
+        out += curve([at(point[axis], point[key]) for point in points],
+                     [f"{label}: {point[key]:.3g} ms at {point[axis]}" for point in points], colour)
     return out
 
 
-def legend(names):
+def tail_panel(left, top, images):
+    """Percentiles over the median, from 0 up."""
+    bottom = top + PANEL_HEIGHT
+    high = math.ceil(max(of_shape["max_ms"] / of_shape["p50_ms"] for of_shape in images))
+    xs = [left + PANEL_WIDTH * (0.1 + 0.8 * i / (len(PERCENTILES) - 1))
+          for i in range(len(PERCENTILES))]
+    out = []
+    for value in range(high + 1):
+        out += tick_y(left, bottom - PANEL_HEIGHT * value / high, value)
+    for x, label in zip(xs, PERCENTILES.values()):
+        out += tick_x(x, bottom, label)
+    out += frame(left, top, "the tail: time over the median", "of different images, within")
+    for i, (of_shape, colour) in enumerate(zip(images, TAIL_COLOURS)):
+        ratios = [of_shape[key] / of_shape["p50_ms"] for key in PERCENTILES]
+        out += curve([(x, bottom - PANEL_HEIGHT * ratio / high) for x, ratio in zip(xs, ratios)],
+                     [f"{ratio:.2f}" for ratio in ratios], colour)
+        out.append(text(left + 12, top + 18 + 18 * i,
+                        f"{of_shape['keep']} of {of_shape['tokens']} x {of_shape['dim']}, "
+                        f"{of_shape['images']:.0f} images", 12, "start", colour))
+    return out
+
+
+def legend():
     out, x = [], LEFT
-    for name in names:
-        label, colour = SERIES[name]
+    for label, colour in SERIES.values():
         out += [f'<rect x="{x}" y="{HEIGHT - 24}" width="18" height="4" fill="{colour}"/>',
                 text(x + 25, HEIGHT - 17, label, anchor="start")]
         x += 60 + 7 * len(label)
     return out
 
 
-def draw(by_tokens, by_keep, corename):
-    second = LEFT + PANEL_WIDTH + GAP
-    names = [name for name in SERIES if by_tokens.get(name) or by_keep.get(name)]
-    parts = panel(LEFT, f"{KEEP} tokens kept of T, {DIM} channels", "T", SWEEP_TOKENS,
-                  {name: by_tokens[name] for name in names if by_tokens.get(name)})
-    parts += panel(second, f"N kept of {TOKENS} tokens, {DIM} channels", "N", SWEEP_KEEP,
-                   {name: by_keep[name] for name in names if by_keep.get(name)})
-    parts.append(text(18, TOP + PANEL_HEIGHT / 2, "ms, one core",
-                      extra=f' transform="rotate(-90 18 {TOP + PANEL_HEIGHT / 2})"'))
-    kernels = f"OpenBLAS {corename} kernels"
-    parts.append(text(WIDTH - 20, HEIGHT - 17, kernels, 11, "end", "#777777"))
-    return "\n".join(
-        [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-         'font-family="sans-serif">', f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>']
-        + parts + legend(names) + ["</svg>", ""])
+def draw(numbers):
+    sweeps, tail = numbers["sweeps"], numbers["tail"]
+    places = [(LEFT + column * ACROSS, TOP + row * DOWN) for row in (0, 1) for column in (0, 1)]
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+             'font-family="sans-serif">',
+             f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>']
+    for place, (axis, points) in zip(places, sweeps.items()):
+        parts += sweep_panel(*place, axis, points)
+    parts += tail_panel(*places[-1], tail) + legend()
+    parts.append(text(WIDTH - 20, HEIGHT - 17, f"one core, OpenBLAS {tail[0]['corename']} kernels",
+                      11, "end", "#777777"))
+    return "\n".join(parts + ["</svg>", ""])
 
 
 def main():
-    here = pathlib.Path(__file__).resolve().parent
+    default = pathlib.Path(__file__).resolve().parent / "times.svg"
     cli = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    cli.add_argument("--bench", default=here.parent / "build/bench/prunesid_bench",
-                     help="the program (default: in build/)")
-    cli.add_argument("--torch", metavar="FILE", help="numbers of compare_torch.py --sweep")
-    cli.add_argument("-o", "--output", default=here / "times.svg", help="default bench/times.svg")
+    cli.add_argument("numbers", help="what sweep.py --json wrote")
+    cli.add_argument("-o", "--output", default=default, help="default bench/times.svg")
     options = cli.parse_args()
-    torch = json.loads(pathlib.Path(options.torch).read_text()) if options.torch else []
-    by_tokens, corename = bench_series(options.bench, [(T, T, KEEP) for T in SWEEP_TOKENS])
-    by_keep, _ = bench_series(options.bench, [(N, TOKENS, N) for N in SWEEP_KEEP])
-    by_tokens.update(torch_series(torch, "T", "tokens"))
-    by_keep.update(torch_series(torch, "N", "keep"))
-    pathlib.Path(options.output).write_text(draw(by_tokens, by_keep, corename))
+    numbers = json.loads(pathlib.Path(options.numbers).read_text())
+    pathlib.Path(options.output).write_text(draw(numbers))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ static int prune(prunesid_threads threads, int32_t *kept, double *median) {
     double times[TIMES];
     for (size_t b = 0; b < IMAGES; b++) images[b] = prunesid_region_init(&all, b * T, T, BUDGET);
     prunesid_batch batch = prunesid_batch_init(&config, PRUNESID_FIXED, images, IMAGES);
-    batch.threads = threads;
+    batch.config.threads = threads;
     prunesid_plan plan;
     if (failed(prunesid_batch_plan(&batch, &plan), "batch_plan")) return 1;
     void *workspace = malloc(plan.workspace_bytes);

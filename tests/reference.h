@@ -521,7 +521,7 @@ static inline void ref_share(const double *weights, size_t B, size_t n_total, co
     for (size_t b = 0; b < B; b++) {
         wanted[b] = fmax(weights[b], 0.0);
         least[b] = low != NULL ? (double)low[b] : 1.0;
-        most[b] = high != NULL ? (double)high[b] : (double)n_total;
+        most[b] = high != NULL ? (double)high[b] : fmax((double)n_total, least[b]);
         n_least += least[b];
         n_most += most[b];
     }

@@ -50,6 +50,18 @@
 static const prunesid_preset all_presets[] = {PRUNESID_PRESET_TABLE(PRESET_)};
 #undef PRESET_
 
+/* How often a test of random runs goes on: as PRUNESID_TEST_RUNS says, or for a few seconds; less
+ * where nothing is optimised. */
+static inline size_t n_runs(size_t as_usual) {
+    const char *const asked = getenv("PRUNESID_TEST_RUNS");
+    if (asked != NULL) return (size_t)strtoul(asked, NULL, 10);
+#ifdef __OPTIMIZE__
+    return as_usual;
+#else
+    return as_usual / 8 + 1;
+#endif
+}
+
 /* ---- guarded memory ----------------------------------------------------------------------- */
 
 enum { CANARY_BYTES = 64, CANARY = 0xA5 };

@@ -95,6 +95,11 @@ static size_t least_budget(const problem *p, size_t r) {
     return p->config.reserved + ref_max(p->alone[r].n_protected, 1);
 }
 
+/* Of FIXED. */
+static size_t own_budget(const problem *p, size_t r) {
+    return p->regions[r].budget > 0 ? p->regions[r].budget : p->config.budget;
+}
+
 /* The limits of region r's share, by the header's words. */
 static void limits(const problem *p, size_t r, size_t *low, size_t *high) {
     const size_t all = p->alone[r].n_tokens + p->config.reserved;
@@ -124,6 +129,7 @@ static problem problem_of(size_t number, size_t n, const size_t *sizes, size_t d
         const size_t its_dim = random_size(&state, dim, 2 * dim);
         if (!is_one) cut_image(&p, r, r + 1, sizes, its_dim, protects, &state);
         region->budget = least_budget(&p, r) + random_size(&state, 0, sizes[r]);
+        if (random_bits(&state) % 8 == 0) region->budget = 0;
         region->low = random_size(&state, 0, 1) * random_size(&state, 0, sizes[r]);
         if (random_bits(&state) % 2)
             region->high = ref_max(region->low, least_budget(&p, r)) + random_size(&state, 0, 9);
@@ -214,15 +220,16 @@ static outcome *outcome_new(const problem *p, hook *h) {
         if (p->missing[r] & 4) d->state = NULL;
         if (p->missing[r] & 8) d->loading = NULL;
         if (p->missing[r] & 16) d->representative = NULL;
-        o->regions[r].n_kept = 12345; /* to be written, as is the status */
+        o->regions[r].n_kept = o->regions[r].share = 12345; /* to be written, as is the rest */
         o->regions[r].status = PRUNESID_ERROR_ALLOCATION;
+        o->regions[r].indices = o->runs[r].indices;
     }
     memcpy(o->before, o->regions, sizeof o->before);
     o->batch = prunesid_batch_init(&p->config, p->sharing, o->regions, p->n_regions);
     h->n_calls = 0;
-    o->batch.threads.n_workers = h->n_workers;
-    o->batch.threads.run = h->how == SERIAL ? NULL : run_hook;
-    o->batch.threads.user = h;
+    o->batch.config.threads.n_workers = h->n_workers;
+    o->batch.config.threads.run = h->how == SERIAL ? NULL : run_hook;
+    o->batch.config.threads.user = h;
     memset(&o->plan, OUTPUT_FILL, sizeof o->plan);
     o->status = prunesid_batch_plan(&o->batch, &o->plan);
     o->workspace = guard_new(o->plan.workspace_bytes, 0xFF);
@@ -290,7 +297,7 @@ static void check_region(const problem *p, const outcome *o, size_t r, size_t *a
     run want = run_select(&c, &p->alone[r]);
     CHECK_STATUS(want.status, PRUNESID_OK, HERE);
     CHECK_STATUS(region->status, PRUNESID_OK, HERE);
-    CHECK(p->sharing != PRUNESID_FIXED || region->share == region->budget, HERE);
+    CHECK(p->sharing != PRUNESID_FIXED || region->share == own_budget(p, r), HERE);
     CHECK(region->n_kept == want.n_kept && *at + want.n_kept <= o->plan.n_kept, HERE);
     CHECK(region->indices == indices_of(o) + *at, HERE);
     CHECK(memcmp(region->indices, want.indices, want.memory[0].n_bytes) == 0, HERE);
@@ -352,14 +359,17 @@ static void each_region_is_pruned_as_if_alone(problem *p) {
     }
 }
 
-/* Large enough for KRYLOV's own basis; budgets from none of it to all. */
+/* Large enough for KRYLOV's own basis, and for several workers to share: the same bits from fewer
+ * workers than regions and from more, whatever these do or leave. */
 static void krylov_regions_too(void **unused) {
-    static const size_t sizes[] = {300, 40, 320};
+    static const size_t sizes[] = {300, 40, 420};
+    static const hook hooks[] = {{POOL, 2, 0, 0, 0, 0}, {POOL, 5, 0, 0, 0, 0},
+        {BACKWARDS, 4, 0, 0, 0, 0}, {WILDLY, 9, 0, 0, 0, 0}, {LEAVES_OUT, 4, 1, 0, 0, 0},
+        {BAD_WORKER, SIZE_MAX, 0, 0, 0, 0}, {RUNS_NOTHING, 4, 0, 0, 0, 0}};
     size_t n_krylov = 0;
     (void)unused;
     for (size_t i = 0; i < 24; i += 5) {
         problem p = problem_of(i, N_ITEMS(sizes), sizes, 300);
-        hook h = {POOL, 2, 0, 0, 0, 0};
         p.config.svd = PRUNESID_SVD_KRYLOV;
         p.config.budget = 140; /* one region with all of it would be EXACT at once */
         for (size_t r = 0; r < p.n_regions; r++) {
@@ -368,12 +378,16 @@ static void krylov_regions_too(void **unused) {
             p.regions[r].high = SIZE_MAX;
             p.regions[r].input.loadings = p.alone[r].loadings = NULL;
         }
-        outcome *const o = run_batch(&p, &h);
-        const prunesid_stats *const stats = &o->regions[0].details.stats;
-        check_all(&p, o);
-        assert_true(stats->svd == PRUNESID_SVD_EXACT || stats->svd_steps > 0);
-        n_krylov += stats->svd == PRUNESID_SVD_KRYLOV;
-        outcome_free(o);
+        for (size_t j = 0; j < N_ITEMS(hooks); j++) {
+            hook h = hooks[j];
+            outcome *const o = run_batch(&p, &h);
+            const prunesid_stats *const stats = &o->regions[0].details.stats;
+            check_all(&p, o);
+            assert_true(stats->svd == PRUNESID_SVD_EXACT || stats->svd_steps > 0);
+            assert_true(h.n_calls > 0 && h.got_workers <= h.n_workers);
+            n_krylov += stats->svd == PRUNESID_SVD_KRYLOV;
+            outcome_free(o);
+        }
         problem_free(&p);
     }
     assert_true(n_krylov > 0);
@@ -411,8 +425,9 @@ static prunesid_status foreseen(const problem *p, prunesid_plan *plan) {
         limits(p, r, &low, &high);
         floors += low;
         ceilings += high;
-        fixed += ref_min(region->budget - reserved, region->input.n_tokens);
-        if (is_fixed && region->budget < least_budget(p, r)) return PRUNESID_ERROR_PROTECTED_COUNT;
+        fixed += ref_min(own_budget(p, r) - reserved, region->input.n_tokens);
+        if (is_fixed && own_budget(p, r) < least_budget(p, r))
+            return PRUNESID_ERROR_PROTECTED_COUNT;
         if (!is_fixed && ref_max(region->low, least_budget(p, r)) > region->high)
             return PRUNESID_ERROR_LIMITS;
     }
@@ -517,16 +532,19 @@ static void sharing_follows_phi_or_size(void **unused) {
 
 /* ---- the workspace and the workers -------------------------------------------------------- */
 
-/* To the byte, which outcome_run shows from above; more workers than regions cost nothing more. */
+/* To the byte, which outcome_run shows from above. Every worker that takes a region has memory of
+ * its own; where there are more of them than regions they share one after the other, in that of
+ * one. */
 static void the_workspace_is_exact(problem *p) {
     const size_t most = p->n_regions + 2;
-    size_t before = 0;
+    size_t before = 0, of_one = 0;
     for (size_t n = 1; n <= most; n++) {
         hook h = {BACKWARDS, n == most ? SIZE_MAX : n, 0, 0, 0, 0};
         outcome *const o = outcome_new(p, &h);
         const size_t bytes = o->workspace.n_bytes, n_kept = o->plan.n_kept;
         prunesid_information information[MAX_REGIONS];
-        CHECK(n <= p->n_regions ? bytes > before : bytes == before, "%zu workers", n);
+        of_one = n == 1 ? bytes : of_one;
+        CHECK(n <= p->n_regions ? bytes > before : bytes == of_one, "%zu workers", n);
         assert_int_equal(
             prunesid_batch_select(&o->batch, o->workspace.data, bytes - 1, indices_of(o), n_kept),
             PRUNESID_ERROR_WORKSPACE_SHORT);
@@ -542,6 +560,12 @@ static void the_workspace_is_exact(problem *p) {
     }
 }
 
+/* How often a hook is called to hand out the regions: never for one worker, nor for more than there
+ * are regions, which share tokens instead. */
+static size_t n_handed_out(const problem *p, const hook *h, size_t n_passes) {
+    return h->n_workers > 1 && h->n_workers <= p->n_regions ? n_passes : 0;
+}
+
 static void workers_do_not_matter(problem *p) {
     const size_t n_passes = p->sharing == PRUNESID_BY_PHI ? 2 : 1;
     for (size_t i = 0; i < 5 * 4; i++) {
@@ -551,8 +575,11 @@ static void workers_do_not_matter(problem *p) {
         check_all(p, o);
         for (size_t r = 0; r < p->n_regions; r++)
             CHECK(o->regions[r].share == p->good->regions[r].share, HERE);
-        assert_true(h.how == SERIAL || (h.n_calls == n_passes && h.got_tasks == p->n_regions &&
-                                           h.got_workers == ref_min(h.n_workers, p->n_regions)));
+        if (h.how != SERIAL && h.n_workers <= p->n_regions) {
+            assert_int_equal(h.n_calls, n_handed_out(p, &h, n_passes));
+            assert_true(
+                h.n_calls == 0 || (h.got_tasks == p->n_regions && h.got_workers == h.n_workers));
+        }
         outcome_free(o);
     }
 }
@@ -562,6 +589,12 @@ static void workers_do_not_matter(problem *p) {
 static void spoil(problem *p, size_t r, size_t spot) {
     memset(p->spots[r][spot], 0xFF, /* NaN in every dtype */
         spot == TOKENS ? dtype_bytes(p->regions[r].input.dtype) : sizeof(float));
+}
+
+static int has_nothing(const outcome *o, size_t r) {
+    const prunesid_region *const region = &o->regions[r];
+    return region->n_kept == 0 && region->share == 0 && region->indices == NULL &&
+           arrays_untouched(o, r);
 }
 
 /* Region bad failed, all others are complete. If that was known before the budget was shared, they
@@ -575,7 +608,7 @@ static void check_one_failed(const problem *p, const outcome *o, const outcome *
         if (r == bad) {
             CHECK_STATUS(o->status, status, HERE);
             CHECK_STATUS(o->regions[r].status, status, HERE);
-            CHECK(o->regions[r].n_kept == 0 && arrays_untouched(o, r), HERE);
+            CHECK(has_nothing(o, r), HERE);
             for (size_t n = is_early ? 0 : good->regions[r].n_kept; n > 0; n--, at++)
                 CHECK(indices_of(o)[at] == OUTPUT_FILL * 0x01010101, HERE);
             continue;
@@ -610,7 +643,8 @@ static void a_bad_region_does_not_stop_the_others(problem *p) {
     const size_t bad = p->number / 4 % p->n_regions;
     for (size_t t = 0; t < N_ITEMS(troubles); t++) {
         const size_t spot = troubles[t].spot;
-        hook h = {troubles[t].how, troubles[t].how == SERIAL ? 1 : 3, bad, 0, 0, 0};
+        hook h = {troubles[t].how, troubles[t].how == SERIAL ? 1 : 2, bad, 0, 0, 0};
+        if (spot == N_SPOTS && p->n_regions < h.n_workers) continue; /* nothing can be left out */
         if (spot < N_SPOTS && p->spots[bad][spot] == NULL) continue;
         if (h.how == LEAVES_OUT_LATER && !is_by_phi) continue;
         problem spoilt = problem_new(p->number);
@@ -636,21 +670,27 @@ static void the_first_failure_is_returned(problem *p) {
         CHECK_STATUS(o->status, first, HERE);
         for (size_t q = 0; q < p->n_regions; q++) {
             CHECK_STATUS(o->regions[q].status, want[q], HERE);
-            CHECK(want[q] == PRUNESID_OK || arrays_untouched(o, q), HERE);
+            CHECK(want[q] == PRUNESID_OK || has_nothing(o, q), HERE);
         }
         outcome_free(o);
     }
 }
 
+/* Then none is run; but where a region is shared its own thread does what is left. */
 static void a_hook_that_runs_nothing(problem *p) {
-    hook h = {RUNS_NOTHING, 1, 0, 0, 0, 0};
+    hook h = {RUNS_NOTHING, 2, 0, 0, 0, 0};
     outcome *const o = run_batch(p, &h);
+    if (p->n_regions < h.n_workers) {
+        check_all(p, o);
+        outcome_free(o);
+        return;
+    }
     assert_int_equal(o->status, PRUNESID_ERROR_NOT_RUN);
     assert_int_equal(h.n_calls, p->sharing == PRUNESID_BY_PHI ? 2 : 1);
     assert_true(guard_untouched(&o->indices, OUTPUT_FILL));
     for (size_t r = 0; r < p->n_regions; r++) {
         CHECK_STATUS(o->regions[r].status, PRUNESID_ERROR_NOT_RUN, HERE);
-        CHECK(o->regions[r].n_kept == 0 && arrays_untouched(o, r), HERE);
+        CHECK(has_nothing(o, r), HERE);
     }
     outcome_free(o);
 }
@@ -659,7 +699,7 @@ static void a_hook_that_runs_nothing(problem *p) {
 
 /* Nothing is written but the statuses, and the information of all regions but bad. */
 static void check_information(const problem *p, manner how, size_t bad, prunesid_status status) {
-    hook h = {how, 3, bad, 0, 0, 0};
+    hook h = {how, 2, bad, 0, 0, 0};
     outcome *const o = outcome_new(p, &h);
     prunesid_information found[MAX_REGIONS];
     memset(found, OUTPUT_FILL, sizeof found);
@@ -675,7 +715,7 @@ static void check_information(const problem *p, manner how, size_t bad, prunesid
         CHECK_STATUS(o->regions[r].status, r == bad ? status : PRUNESID_OK, HERE);
         o->regions[r].status = o->before[r].status;
     }
-    assert_true(all_untouched(o) && h.n_calls == 1);
+    assert_true(all_untouched(o) && h.n_calls == n_handed_out(p, &h, 1));
     outcome_free(o);
 }
 
@@ -683,7 +723,7 @@ static void redundancy_of_every_region(problem *p) {
     const size_t bad = p->number % p->n_regions;
     check_information(p, POOL, SIZE_MAX, PRUNESID_OK);
     check_information(p, WILDLY, SIZE_MAX, PRUNESID_OK);
-    check_information(p, LEAVES_OUT, bad, PRUNESID_ERROR_NOT_RUN);
+    if (p->n_regions > 1) check_information(p, LEAVES_OUT, bad, PRUNESID_ERROR_NOT_RUN);
     spoil(p, bad, TOKENS);
     check_information(p, BACKWARDS, bad, PRUNESID_ERROR_TOKENS_NOT_FINITE);
 }
@@ -707,7 +747,8 @@ static void initialisers_fill_every_field(void **unused) {
     assert_true(region.status == PRUNESID_OK && region.indices == NULL && region.n_kept == 0);
     assert_true(batch.config.preset == PRUNESID_PAPER && batch.config.budget == 9);
     assert_true(batch.sharing == PRUNESID_BY_PHI && batch.regions == &region);
-    assert_true(batch.n_regions == 1 && batch.threads.n_workers == 1 && batch.threads.run == NULL);
+    assert_true(batch.n_regions == 1 && batch.config.threads.n_workers == 1 &&
+                batch.config.threads.run == NULL);
 }
 
 /* What lies in rows [at, at + n_tokens). */

@@ -92,6 +92,40 @@ static void weights_match_the_reference(void **unused) {
     }
 }
 
+/* Item `number` of all choices of n items out of n_choices. */
+static size_t choice(size_t number, size_t n_choices, size_t b) {
+    while (b-- > 0) number /= n_choices;
+    return number % n_choices;
+}
+
+/* Every total, floor and ceiling of few small shares, present or not: also floors above the total,
+ * which an absent ceiling gives way to. */
+static void small_shares_match_the_reference(void **unused) {
+    static const double weights[] = {0.0, 1.0, 2.5};
+    static const size_t floors[] = {0, 1, 5}, rooms[] = {0, 1, 4};
+    enum { N_WAYS = 4, MOST_TOTAL = 8 };
+    (void)unused;
+    for (size_t n = 1, n_all = 3; n <= 3; n++, n_all *= 3) {
+        for (size_t i = 0; i < N_WAYS * (MOST_TOTAL + 1) * n_all * n_all * n_all; i++) {
+            const size_t rest = i / N_WAYS / (MOST_TOTAL + 1), with = i % N_WAYS;
+            problem p;
+            memset(&p, 0, sizeof p);
+            p.n = n;
+            p.total = i / N_WAYS % (MOST_TOTAL + 1);
+            p.has_low = with % 2 == 1;
+            p.has_high = with / 2 == 1;
+            if (!p.has_low && rest / n_all % n_all > 0) continue; /* each only once */
+            if (!p.has_high && rest / n_all / n_all > 0) continue;
+            for (size_t b = 0; b < n; b++) {
+                p.weights[b] = weights[choice(rest, 3, b)];
+                p.low[b] = p.has_low ? floors[choice(rest / n_all, 3, b)] : 1;
+                p.high[b] = p.low[b] + rooms[choice(rest / n_all / n_all, 3, b)];
+            }
+            compare(&p, (int)i);
+        }
+    }
+}
+
 /* Totals far beyond what 32 bits hold still add up, and 2^53 is the last. */
 static void large_totals(void **unused) {
     static const double huge[] = {1e308, 1e308}, two[] = {0.7, 0.1}, same[] = {1e-320, 1e-320};
@@ -227,6 +261,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(phi_matches_the_reference),
         cmocka_unit_test(weights_match_the_reference),
+        cmocka_unit_test(small_shares_match_the_reference),
         cmocka_unit_test(large_totals),
         cmocka_unit_test(known_shares),
         cmocka_unit_test(shares_refuse),

@@ -261,8 +261,12 @@ static const row rows[] = {
     ROW(0, REDUNDANCY, 0, ERROR_NULL, SET(information, 0)),
     ROW(0, WORKSPACE_SIZE, 0, ERROR_NULL, SET(bytes, 0)),
     /* rules */
-    ROW(0, CONFIGURED, 0, ERROR_PRESET, SET(config.preset, 4)),
+    ROW(0, CONFIGURED, 0, ERROR_PRESET, SET(config.preset, N_ITEMS(all_presets))),
     ROW(0, CONFIGURED, 0, ERROR_PRESET, SET(config.preset, -1)),
+    ROW(0, CONFIGURED, 0, ERROR_THREADS, SET(config.threads.n_workers, 0)),
+#ifndef _OPENMP
+    ROW(0, CONFIGURED, 0, ERROR_THREADS, SET(config.threads.n_workers, 2)),
+#endif
     ROW(0, CONFIGURED, 0, ERROR_SVD, SET(config.svd, 2)),
     ROW(0, CONFIGURED, 0, ERROR_SVD, SET(config.svd, -1)),
     ROW(0, CONFIGURED, 0, ERROR_BUDGET, SET(config.budget, 0)),
@@ -713,16 +717,17 @@ static const tiles_row tiles_rows[] = {
     ROW(0, ANYHOW, ANY, ERROR_EMPTY, 0, SET(batch.n_regions, 0), SET(batch.regions, 0)),
     ROW(0, FIXED, ANY, ERROR_SHARING, NONE, SET(batch.sharing, 3)),
     ROW(0, FIXED, ANY, ERROR_SHARING, NONE, SET(batch.sharing, -1)),
-    ROW(0, ANYHOW, ANY, ERROR_THREADS, NONE, SET(batch.threads.n_workers, 0)),
+    ROW(0, ANYHOW, ANY, ERROR_THREADS, NONE, SET(batch.config.threads.n_workers, 0)),
 #ifndef _OPENMP
-    ROW(0, ANYHOW, ANY, ERROR_THREADS, NONE, SET(batch.threads.n_workers, 2)),
+    ROW(0, ANYHOW, ANY, ERROR_THREADS, NONE, SET(batch.config.threads.n_workers, 2)),
 #endif
-    ROW(0, ANYHOW, ANY, ERROR_PRESET, NONE, SET(batch.config.preset, 4)),
+    ROW(0, ANYHOW, ANY, ERROR_PRESET, NONE, SET(batch.config.preset, N_ITEMS(all_presets))),
     ROW(0, ANYHOW, ANY, ERROR_SVD, NONE, SET(batch.config.svd, 2)),
     ROW(0, ANYHOW, ANY, ERROR_RESERVED, NONE, SET(batch.config.reserved, SIZE_MAX)),
     ROW(0, SHARED, ANY, ERROR_BUDGET, NONE, SET(batch.config.budget, 0)),
     /* budgets and limits */
-    ROW(0, FIXED, ANY, ERROR_BUDGET, 1, SET(regions[1].budget, 0)),
+    ROW(0, FIXED, 0, OK, NONE, SET(regions[1].budget, 0), SET(batch.config.budget, REGION_BUDGET)),
+    ROW(0, FIXED, ANY, ERROR_BUDGET, 1, SET(regions[1].budget, 0), SET(batch.config.budget, 0)),
     ROW(0, FIXED, ANY, ERROR_BUDGET, 1, SET(regions[1].budget, BEYOND_INT32)),
     ROW(0, SHARED, 0, OK, NONE, SET(regions[1].budget, 0)),
     ROW(0, FIXED, 0, OK, NONE, SET(batch.config.budget, 0)),
@@ -830,8 +835,14 @@ static void regions_that_are_not_run(void **unused) {
         size_t left_out = i / 3;
         tiles t;
         tiles_init(&t, (prunesid_sharing)(i % 3), 0);
-        t.batch.threads.run = run_some;
-        t.batch.threads.user = &left_out;
+        t.batch.config.threads.n_workers = N_REGIONS;
+        t.batch.config.threads.run = run_some;
+        t.batch.config.threads.user = &left_out;
+        assert_int_equal(prunesid_batch_plan(&t.batch, &t.plan), PRUNESID_OK);
+        guard_free(&t.own_workspace);
+        t.own_workspace = guard_new(t.plan.workspace_bytes, 0xFF);
+        t.workspace = t.own_workspace.data;
+        t.workspace_bytes = t.plan.workspace_bytes;
         CHECK_STATUS(
             prunesid_batch_select(&t.batch, t.workspace, t.workspace_bytes, t.indices, t.capacity),
             left_out > 0 ? PRUNESID_ERROR_NOT_RUN : PRUNESID_OK, "case %zu", i);

@@ -80,6 +80,41 @@ lapack_int LAPACKE_dsteqr_work(int layout, char job, lapack_int n, double *diago
     return now == INFO_NEGATIVE ? -1010 : info;
 }
 
+/* ---- of refinement, once a pass ------------------------------------------------------------ */
+
+typedef enum trouble { NO_TROUBLE, DGEQRF_FAILS, DORGQR_FAILS, DGESVJ_FAILS, DGESVJ_NAN } trouble;
+
+static trouble pass_mode, pass_now;
+static int first_bad_pass, n_passes;
+
+lapack_int LAPACKE_dgeqrf_work(int layout, lapack_int m, lapack_int n, double *matrix,
+    lapack_int ld, double *tau, double *work, lapack_int n_work) {
+    lapack_int info = 0;
+    pass_now = n_passes++ >= first_bad_pass ? pass_mode : NO_TROUBLE;
+    assert_int_equal(layout, LAPACK_COL_MAJOR);
+    LAPACK_dgeqrf(&m, &n, matrix, &ld, tau, work, &n_work, &info);
+    return pass_now == DGEQRF_FAILS ? -1010 : info;
+}
+
+lapack_int LAPACKE_dorgqr_work(int layout, lapack_int m, lapack_int n, lapack_int k, double *matrix,
+    lapack_int ld, const double *tau, double *work, lapack_int n_work) {
+    lapack_int info = 0;
+    assert_int_equal(layout, LAPACK_COL_MAJOR);
+    LAPACK_dorgqr(&m, &n, &k, matrix, &ld, tau, work, &n_work, &info);
+    return pass_now == DORGQR_FAILS ? -1010 : info;
+}
+
+lapack_int LAPACKE_dgesvj_work(int layout, char shape, char left, char right, lapack_int m,
+    lapack_int n, double *matrix, lapack_int ld, double *values, lapack_int n_rows, double *vectors,
+    lapack_int ld_vectors, double *work, lapack_int n_work) {
+    lapack_int info = 0;
+    assert_int_equal(layout, LAPACK_COL_MAJOR);
+    LAPACK_dgesvj(&shape, &left, &right, &m, &n, matrix, &ld, values, &n_rows, vectors, &ld_vectors,
+        work, &n_work, &info);
+    if (pass_now == DGESVJ_NAN) matrix[n * ld - 1] = NAN;
+    return pass_now == DGESVJ_FAILS ? 1 : info; /* it has not converged */
+}
+
 typedef struct problem {
     float *x;
     prunesid_config config;
@@ -225,6 +260,48 @@ static void any_call_may_fail(void **unused) {
     free(p.x);
 }
 
+/* Whatever fails in whichever pass of refinement: EXACT's answer. */
+static void refinement_falls_back(void **unused) {
+    static const size_t shapes[][2] = {{300, 280}, {280, 300}};
+    static const kind kinds[] = {KIND_SINKS, KIND_DUPLICATES, KIND_HOLES};
+    int n_tried = 0;
+    (void)unused;
+    for (uint64_t seed = 0; seed < 40 && n_tried < 4; seed++) {
+        const size_t *const shape = shapes[seed % 2];
+        problem p = problem_new(shape[0], shape[1], PRUNESID_SVD_EXACT);
+        free(p.x);
+        p.x = tokens_new(kinds[seed / 2 % 3], shape[0], shape[1], 100 + seed);
+        p.input.tokens = p.x;
+        run exact = run_with(&p, NO_FAILURE, 0);
+        p.config.svd = PRUNESID_SVD_KRYLOV;
+        n_passes = 0;
+        run whole = run_with(&p, NO_FAILURE, 0);
+        const int n_whole = n_passes;
+        assert_true(whole.details.stats.svd == PRUNESID_SVD_KRYLOV);
+        assert_int_equal(whole.details.stats.n_refined > 0, n_whole > 0);
+        for (int c = 0; c < 4 * n_whole; c++) {
+            pass_mode = (trouble)(DGEQRF_FAILS + c % 4);
+            first_bad_pass = c / 4;
+            n_passes = 0;
+            run r = run_with(&p, NO_FAILURE, 0);
+            CHECK(run_equal(&exact, &r), "seed %d, case %d", (int)seed, c);
+            assert_int_equal(r.details.stats.svd, PRUNESID_SVD_EXACT);
+            assert_int_equal(r.details.stats.n_refined, 0);
+            run_free(&r);
+            r = run_with(&p, INFO_POSITIVE, 1000); /* and EXACT as well */
+            CHECK_STATUS(r.status, PRUNESID_ERROR_LAPACK, "seed %d, case %d", (int)seed, c);
+            assert_true(run_untouched(&r));
+            run_free(&r);
+            pass_mode = NO_TROUBLE;
+        }
+        n_tried += n_whole > 0;
+        run_free(&whole);
+        run_free(&exact);
+        free(p.x);
+    }
+    assert_true(n_tried > 0);
+}
+
 /* A failure inside one region: the others are what they would be, it says LAPACK. */
 static void a_region_may_fail(void **unused) {
     enum { N_REGIONS = 4, EACH = 40, DIM = 24 };
@@ -301,6 +378,7 @@ int main(void) {
         cmocka_unit_test(psca_reports_it_too),
         cmocka_unit_test(krylov_falls_back_when_its_own_call_fails),
         cmocka_unit_test(any_call_may_fail),
+        cmocka_unit_test(refinement_falls_back),
         cmocka_unit_test(a_region_may_fail),
         cmocka_unit_test(keeping_everything_needs_no_lapack),
     };

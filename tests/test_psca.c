@@ -1,16 +1,20 @@
 /* test_psca.c - principal components against one-sided Jacobi in float64.   MIT licence.
  *
  * ERROR BUDGETS. s_k are the singular values; g_k = |1 - (s_l/s_k)^2| with the neighbour s_l that
- * makes it smallest; u = 2^-24. What a method computes is off by e, relative to s_1^2, which turns
- * column k by e (s_1/s_k)^2 / g_k at most (Davis and Kahan). A column's error is |v - w| of unit
- * vectors, signs aligned.
+ * makes it smallest; u = 2^-24. A column's error is |v - w| of unit vectors, signs aligned.
  *   EXACT   u + 2^-53 min(T, d) (s_1/s_k)^2 / g_k: a float64 Gram matrix, float32 output
- *   KRYLOV  that and 8 (16 u + 4 u (s_1/s_k)^2) / g_k: 8 times the residual at which it stops, in
- *           which directions that were left out of the basis do not show; nearly always it is 1
+ *   KRYLOV  4 (sum_l c_kl^2)^(1/2) + 8 r + 6 u. c_kl = e_kl / |s_k^2 - s_l^2| is a pair's, by
+ *           rounding, e_kl = 6 u (max(s_k^2, s_l^2) + 2 (s_k + s_l)); r = 3e-5 is the residual at
+ *           which it stops. The header's model has 1 and 3 in place of 4 and 8, and is for real
+ *           tokens, which keep to half of it: planted clusters do not
+ * That is for columns that nothing depends on; what was refined is better. In one token 3 r is
+ * 18 r / sqrt(T) at the most: 3e-5 in a loading, where T is 300. Two columns are orthonormal to
+ * 2e-6 + (e_kl + u s_1^2) / (s_k s_l); or to their own budgets, where only one may be refined.
  * A budget above 0.1 says nothing of a single column; what the columns span is still held against
- * the gap behind the Kth. A token's group has to be the reference's where its two largest loadings
- * are further apart than the budgets of their columns allow, spread over the tokens as the loadings
- * are. Each test prints what it found, and how many groups differ where no budget forbids it. */
+ * the gap behind the Kth. Whatever the method, a token's group has to be the reference's where its
+ * two largest loadings are further apart than EXACT's budgets of their columns allow, spread over
+ * the tokens as the loadings are. Each test prints what it found, and how many groups differ where
+ * no budget forbids it. */
 #include "support.h"
 
 enum { N_METHODS = 2 }; /* PRUNESID_SVD_KRYLOV and PRUNESID_SVD_EXACT */
@@ -31,9 +35,31 @@ static int centres_channels(prunesid_preset preset) {
     return prunesid_preset_rules((size_t)preset)->centring == PRUNESID_CENTRE_CHANNEL;
 }
 
+typedef double *left_vectors(const double *a, size_t T, size_t d, size_t K, double *singular);
+
+/* ref_left_vectors by LAPACK, as good as float64 and many times as fast. */
+static double *lapack_left_vectors(
+    const double *a, size_t T, size_t d, size_t K, double *singular) {
+    const size_t n = ref_min(T, d);
+    const lapack_int rows = (lapack_int)d, columns = (lapack_int)T, least = (lapack_int)n;
+    double *const copy = (double *)ref_new(T * d, sizeof *copy);
+    double *const right = (double *)ref_new(d * n, sizeof *right);
+    double *const left = (double *)ref_new(T * n, sizeof *left);
+    double *const v = (double *)ref_new(T * K, sizeof *v);
+    memcpy(copy, a, T * d * sizeof *copy);
+    assert_int_equal(LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'S', rows, columns, copy, rows, singular,
+                         right, rows, left, least),
+        0);
+    for (size_t i = 0; i < T; i++) memcpy(v + i * K, left + i * n, K * sizeof *v);
+    free(copy);
+    free(right);
+    free(left);
+    return v;
+}
+
 /* Takes values [T, d] and hands them to the library as dtype. */
-static problem problem_of(
-    float *values, prunesid_dtype dtype, prunesid_preset preset, size_t T, size_t d, size_t K) {
+static problem problem_by(left_vectors *reference, float *values, prunesid_dtype dtype,
+    prunesid_preset preset, size_t T, size_t d, size_t K) {
     problem p;
     p.memory = convert(values, T * d, dtype);
     free(values);
@@ -43,12 +69,17 @@ static problem problem_of(
     double *const x = widen(p.memory, T * d, dtype);
     double *const a = ref_centred_sigmoid(x, T, d, centres_channels(preset));
     p.singular = (double *)ref_new(ref_min(T, d), sizeof *p.singular);
-    double *const v = ref_left_vectors(a, T, d, K, p.singular);
+    double *const v = reference(a, T, d, K, p.singular);
     p.v = ref_transpose(v, T, K);
     free(v);
     free(a);
     free(x);
     return p;
+}
+
+static problem problem_of(
+    float *values, prunesid_dtype dtype, prunesid_preset preset, size_t T, size_t d, size_t K) {
+    return problem_by(ref_left_vectors, values, dtype, preset, T, d, K);
 }
 
 static problem problem_new(
@@ -156,33 +187,72 @@ static double outside(const double *v, const double *u, size_t T, size_t K) {
     return length;
 }
 
-static const double unseen = 8.0; /* the 8 above */
+static const double u32 = 0x1p-24, most_residual = 3e-5;
 
-/* How far column k may turn towards columns of a singular value other. */
-static double turn(const problem *p, prunesid_svd svd, size_t k, double other) {
-    const size_t n = ref_min(p->input.n_tokens, p->input.dim);
-    const double u = 0x1p-24, ratio = p->singular[0] / p->singular[k],
-                 share = other / p->singular[k];
-    const double gram = 0x1p-53 * (double)n * ratio * ratio;
-    const double residual = unseen * (16.0 * u + 4.0 * u * ratio * ratio);
-    return u + (gram + (svd == PRUNESID_SVD_KRYLOV ? residual : 0.0)) / fabs(1.0 - share * share);
+static size_t n_singular(const problem *p) {
+    return ref_min(p->input.n_tokens, p->input.dim);
+}
+
+/* The header's |w_l . (E w_k)|. */
+static double pair_noise(const problem *p, size_t k, size_t l) {
+    const double a = p->singular[k], b = p->singular[l];
+    return 6.0 * u32 * (fmax(a * a, b * b) + 2.0 * (a + b));
+}
+
+/* How far column k may turn towards those of [from, to), k itself left out. */
+static double turn(const problem *p, prunesid_svd svd, size_t k, size_t from, size_t to) {
+    const double theta = p->singular[k] * p->singular[k], first = p->singular[0];
+    double square = 0.0, least = theta;
+    for (size_t l = from; l < to; l++) {
+        const double gap = fabs(theta - p->singular[l] * p->singular[l]);
+        const double c = gap > 0.0 ? pair_noise(p, k, l) / gap : INFINITY;
+        if (l == k) continue;
+        square += c * c;
+        least = fmin(least, gap);
+    }
+    if (svd == PRUNESID_SVD_EXACT)
+        return u32 + 0x1p-53 * (double)n_singular(p) * first * first / least;
+    return 4.0 * sqrt(square) + 8.0 * most_residual + 6.0 * u32;
 }
 
 static double column_budget(const problem *p, prunesid_svd svd, size_t k) {
-    const size_t n = ref_min(p->input.n_tokens, p->input.dim);
-    const double below = turn(p, svd, k, k + 1 < n ? p->singular[k + 1] : 0.0);
-    return k == 0 ? below : fmax(below, turn(p, svd, k, p->singular[k - 1]));
+    return turn(p, svd, k, 0, n_singular(p));
 }
 
 static double subspace_budget(const problem *p, prunesid_svd svd, size_t k) {
-    const size_t n = ref_min(p->input.n_tokens, p->input.dim);
-    return turn(p, svd, k, p->K < n ? p->singular[p->K] : 0.0);
+    return turn(p, svd, k, p->K, n_singular(p));
+}
+
+/* How far columns k and l may be from orthogonal, or k from a unit vector. */
+static double product_budget(const problem *p, const components *c, size_t k, size_t l) {
+    if (c->stats.svd == PRUNESID_SVD_EXACT) return 2e-6;
+    if (c->stats.n_refined > 0 && k != l)
+        return column_budget(p, PRUNESID_SVD_KRYLOV, k) + column_budget(p, PRUNESID_SVD_KRYLOV, l);
+    const double lengths = p->singular[k] * p->singular[l];
+    return 2e-6 + (pair_noise(p, k, l) + u32 * p->singular[0] * p->singular[0]) / lengths;
+}
+
+/* The largest deviation of V^T V from the identity, over what it may be. */
+static double check_orthonormal(const problem *p, const components *c, const char *what) {
+    const size_t T = p->input.n_tokens;
+    double worst = 0.0;
+    for (size_t k = 0; k < p->K; k++) {
+        for (size_t l = 0; l <= k; l++) {
+            const double budget = product_budget(p, c, k, l);
+            const double got = ref_dot(c->columns + k * T, c->columns + l * T, T);
+            const double off = fabs(got - (k == l ? 1.0 : 0.0));
+            CHECK(off <= budget, "%s, %s: columns %zu and %zu orthonormal to %g, budget %g", what,
+                method_names[c->stats.svd], k, l, off, budget);
+            worst = fmax(worst, off / budget);
+        }
+    }
+    return worst;
 }
 
 /* What was found, by the method that finished. */
 typedef struct tally {
-    double orthonormality, column, subspace;        /* the worst; the last two over their budgets */
-    size_t n_runs, n_unseen, n_columns, n_compared; /* n_unseen: runs over budget / unseen */
+    double orthonormality, column, subspace; /* the worst, over their budgets */
+    size_t n_runs, n_refined, n_columns, n_compared;
     size_t n_tokens, n_clear, n_wrong, n_wrong_runs;
 } tally;
 
@@ -191,19 +261,19 @@ static void print_tallies(const tally tallies[N_METHODS], const char *what) {
         const tally *const t = &tallies[svd];
         if (t->n_runs == 0) continue;
         print_message(
-            "%s, %s: %zu runs (%zu beyond the stop), orthonormal to %.1g, %zu of %zu columns "
-            "to %.2g of their budgets, subspace to %.2g; another group: %zu of %zu tokens "
-            "(%zu clear), %zu runs\n",
-            what, method_names[svd], t->n_runs, t->n_unseen, t->orthonormality, t->n_compared,
+            "%s, %s: %zu runs (%zu refined), orthonormal to %.2g of the budget, %zu of %zu columns "
+            "to %.2g of theirs, subspace to %.2g; another group: %zu of %zu tokens (%zu clear), "
+            "%zu runs\n",
+            what, method_names[svd], t->n_runs, t->n_refined, t->orthonormality, t->n_compared,
             t->n_columns, t->column, t->subspace, t->n_wrong, t->n_tokens, t->n_clear,
             t->n_wrong_runs);
     }
 }
 
 /* The groups and own loadings that came with the columns, and the reference's where that is clear
- * by the budgets of svd. */
-static void check_groups(
-    const problem *p, const components *c, prunesid_svd svd, const char *what, tally *t) {
+ * by the budgets of EXACT. */
+static void check_groups(const problem *p, const components *c, const char *what, tally *t) {
+    const prunesid_svd svd = PRUNESID_SVD_EXACT;
     const size_t T = p->input.n_tokens, K = p->K, before = t->n_wrong;
     double *const rows = ref_transpose(p->v, K, T), *const loading = (double *)ref_new(T, 8);
     double *const own_rows = ref_transpose(c->columns, K, T);
@@ -211,10 +281,10 @@ static void check_groups(
     int32_t *const own = (int32_t *)ref_new(T, sizeof *own);
     ref_group(own_rows, T, K, own, loading);
     for (size_t i = 0; i < T; i++) {
-        const double *const row = own_rows + i * K;
+        const double *const row = own_rows + i * K; /* float32: the largest may be several */
         CHECK((double)c->loading[i] == fabs(row[c->group[i]]), "%s, token %zu", what, i);
-        CHECK(
-            c->group[i] == own[i], "%s, token %zu: group %d, not %d", what, i, c->group[i], own[i]);
+        CHECK((double)c->loading[i] == fabs(row[own[i]]), "%s, token %zu: group %d, not %d", what,
+            i, c->group[i], own[i]);
     }
     ref_group(rows, T, K, want, loading);
     for (size_t i = 0; i < T; i++) { /* a turn moves loadings by what the row has, and by noise */
@@ -232,6 +302,7 @@ static void check_groups(
             what, i, c->group[i], want[i]);
     }
     t->n_runs++;
+    t->n_refined += c->stats.n_refined > 0;
     t->n_tokens += T;
     t->n_wrong_runs += t->n_wrong > before;
     free(rows);
@@ -247,11 +318,8 @@ static void check_methods(const problem *p, const char *what, tally tallies[N_ME
     for (int asked = 0; asked < N_METHODS; asked++) {
         components c = components_of(p, (prunesid_svd)asked);
         const prunesid_svd svd = c.stats.svd;
-        const double off = orthonormality(c.columns, T, K, K);
         tally *const t = &tallies[svd];
-        int is_beyond = 0;
-        CHECK(off <= 2e-6, "%s, %s: orthonormal to %g", what, method_names[svd], off);
-        t->orthonormality = fmax(t->orthonormality, off);
+        t->orthonormality = fmax(t->orthonormality, check_orthonormal(p, &c, what));
         for (size_t k = 0; k < K; k++) {
             const double *const column = c.columns + k * T;
             const double budget = column_budget(p, svd, k), span = subspace_budget(p, svd, k);
@@ -263,14 +331,12 @@ static void check_methods(const problem *p, const char *what, tally tallies[N_ME
             CHECK(span > 0.1 || angle <= span,
                 "%s, %zu x %zu, %s: column %zu outside by %g, budget %g", what, T, d,
                 method_names[svd], k, angle, span);
-            is_beyond = is_beyond || (budget <= 0.1 && error * unseen > budget);
             t->n_compared += budget <= 0.1;
             t->column = fmax(t->column, budget <= 0.1 ? error / budget : 0.0);
             t->subspace = fmax(t->subspace, span <= 0.1 ? angle / span : 0.0);
         }
         t->n_columns += K;
-        t->n_unseen += svd == PRUNESID_SVD_KRYLOV && is_beyond;
-        check_groups(p, &c, svd, what, t);
+        check_groups(p, &c, what, t);
         components_free(&c);
     }
 }
@@ -282,7 +348,10 @@ typedef enum spectrum {
     FLAT,     /* every value a share gap below the one before */
     PAIRS,    /* two values a share gap apart, pairs in equal steps from s_1 to s_K */
     CLUSTER,  /* s_1, and all others of the K within K gaps above s_K */
-    N_SPECTRA
+    N_SPECTRA,
+    CLUSTERS = N_SPECTRA, /* of two to six values a gap apart, 10 % between them */
+    CUT,                  /* a cluster that goes on behind the Kth */
+    N_ALL_SPECTRA
 } spectrum;
 
 static const char *const spectrum_names[N_SPECTRA] = {"decaying", "flat", "pairs", "cluster"};
@@ -295,12 +364,20 @@ typedef struct recipe {
 } recipe;
 
 /* s [n] falling from 1 (a cluster of wide gaps may reach above it); behind the Kth at least 10 %,
- * then 3 % a step: a long tail, as real tokens have. */
+ * unless that is cut off, then 3 % a step: a long tail, as real tokens have. */
 static void fill_spectrum(const recipe *p, double *s, size_t n) {
     const double K = (double)p->K, steps = fmax(K - 1.0, 1.0);
     for (size_t k = 0; k < n; k++) {
         const double at = (double)k;
-        if (k >= p->K) {
+        if (p->what == CUT && k > 0 && k < p->K + 4) {
+            s[k] = p->ratio * pow(1.0 - p->gap, at - K + 1.0);
+        } else if (p->what == CLUSTERS && k > 0 && k < p->K) { /* sizes 2 to 6 in turn: 20 */
+            static const double before[] = {
+                0, 0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4};
+            const size_t from_last = p->K - 1 - k;
+            const double jumps = before[from_last % 20] + 5.0 * (double)(from_last / 20);
+            s[k] = p->ratio * pow(1.0 + p->gap, (double)from_last) * pow(1.1, jumps);
+        } else if (k >= p->K) {
             s[k] = s[p->K - 1] * 0.9 * pow(0.97, at - K);
         } else if (p->what == DECAYING) {
             s[k] = pow(p->ratio, at / steps);
@@ -423,7 +500,6 @@ static void planted_spectra(void **unused) {
     static const double ratios[] = {0.3, 0.1, 0.03, 0.01}, gaps[] = {0.1, 0.01, 0.001};
     tally t[N_SPECTRA][N_METHODS];
     uint64_t seed = 1000;
-    size_t n_krylov = 0, n_unseen = 0;
     char what[128];
     (void)unused;
     memset(t, 0, sizeof t);
@@ -443,10 +519,7 @@ static void planted_spectra(void **unused) {
     for (int s = 0; s < N_SPECTRA; s++) {
         print_tallies(t[s], spectrum_names[s]);
         assert_true(t[s][PRUNESID_SVD_KRYLOV].n_runs >= 6);
-        n_krylov += t[s][PRUNESID_SVD_KRYLOV].n_runs;
-        n_unseen += t[s][PRUNESID_SVD_KRYLOV].n_unseen;
     }
-    assert_true(n_unseen * 20 <= n_krylov);
 }
 
 /* K = 1, K near min(T, d), and a K that cuts through a cluster. */
@@ -575,7 +648,7 @@ static double margin(const problem *p, size_t i) {
 }
 
 /* Tokens whose two largest loadings differ by a share of 1, 1e-1, .. 1e-7, and by rounding. Where
- * float32 leaves a group open EXACT decides, so all groups are held against EXACT's budget. */
+ * float32 leaves a group open float64 decides. */
 static void near_ties(void **unused) {
     static const size_t sizes[][2] = {{210, 320}, {320, 210}, {240, 240}};
     enum { N_TIED = 20 };
@@ -599,7 +672,7 @@ static void near_ties(void **unused) {
             components c = components_of(&q, (prunesid_svd)svd);
             char what[64];
             snprintf(what, sizeof what, "%zu x %zu, ties to %g", p.T, p.d, off);
-            check_groups(&q, &c, PRUNESID_SVD_EXACT, what, &t[c.stats.svd]);
+            check_groups(&q, &c, what, &t[c.stats.svd]);
             components_free(&c);
         }
         free(s);
@@ -611,6 +684,58 @@ static void near_ties(void **unused) {
             method_names[svd], t[svd].n_runs, t[svd].n_wrong, t[svd].n_tokens, t[svd].n_clear);
     }
     assert_true(t[PRUNESID_SVD_KRYLOV].n_runs >= 6 && n_close >= 450);
+}
+
+/* ---- the error model ---------------------------------------------------------------------- */
+
+/* The largest errors of float32's columns over what the header's model allows: of one column in
+ * another, and of one loading. */
+typedef struct model {
+    double pair, loading;
+    size_t n_runs;
+} model;
+
+/* First order is what the model is of: up to here the second is below 5 % of it. */
+static const double first_order = 0.05;
+
+/* Of column k. The reference has all signs; those of the column are aligned. */
+static void measure_column(const problem *p, const prunesid_job_ *job, size_t k, model *m) {
+    const size_t T = p->input.n_tokens, K = p->K;
+    const double *const noise = job->noise + k * job->ldV, *const want = p->v + k * T;
+    double *const v = (double *)ref_new(T, sizeof *v);
+    int is_first_order = 1;
+    for (size_t i = 0; i < T; i++) v[i] = job->V[i * job->ldV + k];
+    const double sign = ref_dot(v, want, T) < 0.0 ? -1.0 : 1.0;
+    for (size_t l = 0; l < K; l++) {
+        if (l == k) continue;
+        is_first_order = is_first_order && noise[l] <= first_order;
+        if (noise[l] > first_order) continue;
+        m->pair = fmax(m->pair, fabs(ref_dot(v, p->v + l * T, T)) / noise[l]);
+    }
+    for (size_t i = 0; i < T && is_first_order; i++) {
+        const double error = fabs(sign * v[i] - want[i]);
+        m->loading = fmax(m->loading, error / prunesid_loading_error_(job, i, k));
+    }
+    free(v);
+}
+
+/* What Krylov finds, before anything is refined. */
+static void measure_model(const problem *p, model *m) {
+    guard workspace = guard_workspace(&p->config, &p->input);
+    prunesid_stats stats = prunesid_details_init().stats;
+    prunesid_job_ job;
+    assert_int_equal(prunesid_open_(&p->config, &p->input, workspace.data, workspace.n_bytes, &job),
+        PRUNESID_OK);
+    assert_int_equal(prunesid_find_components_(&job, &stats), PRUNESID_OK);
+    for (size_t k = 0; k < p->K && job.has_bounds; k++) measure_column(p, &job, k, m);
+    m->n_runs += job.has_bounds != 0;
+    guard_free(&workspace);
+}
+
+static void print_model(const model *m, const char *what) {
+    print_message("%s, the error model: %zu runs, a column in another %.2f of it, a loading %.2f\n",
+        what, m->n_runs, m->pair, m->loading);
+    assert_true(m->n_runs > 0);
 }
 
 /* ---- made-up and real tokens -------------------------------------------------------------- */
@@ -631,11 +756,11 @@ static void made_up_tokens(void **unused) {
         problem_free(&p);
     }
     print_tallies(t, "made-up tokens");
-    assert_int_equal(t[PRUNESID_SVD_KRYLOV].n_unseen, 0);
 }
 
 static void real_tokens(void **unused) {
     static const char *const sets[] = {"rocket_vit384", "chelsea_mlp384", "coffee_cat384"};
+    model m = {0.0, 0.0, 0};
     (void)unused;
     for (size_t i = 0; i < N_ITEMS(sets); i++) {
         tally t[N_METHODS];
@@ -648,13 +773,15 @@ static void real_tokens(void **unused) {
             problem p = problem_of(values, PRUNESID_F16, channels ? PRUNESID_PAPER : PRUNESID_LLAVA,
                 input.n_tokens, input.dim, 48);
             check_methods(&p, sets[i], t);
+            measure_model(&p, &m);
             problem_free(&p);
         }
         print_tallies(t, sets[i]);
-        assert_int_equal(t[PRUNESID_SVD_KRYLOV].n_unseen, 0);
-        assert_int_equal(t[PRUNESID_SVD_KRYLOV].n_runs, input.dim > 192 ? 2 : 0);
+        assert_int_equal(t[PRUNESID_SVD_KRYLOV].n_runs, 2);
         npy_free(&array);
     }
+    print_model(&m, "real tokens");
+    assert_true(m.pair < 1.0 && m.loading < 1.0);
 }
 
 /* Without a reference SVD: unit columns with a small residual, the Rayleigh quotients fall, and the
@@ -712,6 +839,165 @@ static void top_of_large_matrices(void **unused) {
         free(values);
     }
     print_message("largest residual: KRYLOV %.1g, EXACT %.1g\n", worst[0], worst[1]);
+}
+
+/* ---- what the default selects ------------------------------------------------------------- */
+
+/* What float64's vectors select, by the library's own stages but for the verdict; and the least
+ * difference, of two loadings of a token or of two tokens' largest, by which it does. */
+static double select_by_reference(const problem *p, run *out) {
+    const size_t T = p->input.n_tokens, K = p->K;
+    guard workspace = guard_workspace(&p->config, &p->input);
+    prunesid_stats stats = prunesid_details_init().stats;
+    prunesid_information information;
+    prunesid_job_ job;
+    double least = INFINITY;
+    assert_int_equal(prunesid_open_(&p->config, &p->input, workspace.data, workspace.n_bytes, &job),
+        PRUNESID_OK);
+    assert_int_equal(prunesid_measure_redundancy_(&job, &information), PRUNESID_OK);
+    stats.tau = prunesid_tau_(job.rules->tau, job.N, T, &information);
+    stats.n_groups = K;
+    for (size_t i = 0; i < T * K; i++) job.V[i / K * job.ldV + i % K] = p->v[i % K * T + i / K];
+    job.has_bounds = 0;
+    assert_int_equal(prunesid_group_tokens_(&job), 0);
+    prunesid_choose_(&job, &stats);
+    out->details.representative = NULL;
+    prunesid_write_selection_(&job, &stats, out->indices, &out->details);
+    for (size_t i = 0; i < T; i++) {
+        size_t first, second;
+        two_largest(p->v, T, K, i, &first, &second);
+        least = fmin(least, fabs(p->v[first * T + i]) - fabs(p->v[second * T + i]));
+        for (size_t j = 0; j < i; j++) least = fmin(least, fabs(job.key[i] - job.key[j]));
+    }
+    guard_free(&workspace);
+    return least;
+}
+
+typedef struct verdicts {
+    size_t n_krylov, n_refined, n_exact, n_undecided;
+} verdicts;
+
+/* The default selects what the reference does, unless that is undecided. */
+static void check_selection(
+    const problem *p, int wants_order, double decided, const char *what, verdicts *v) {
+    run want = run_new(&p->config, &p->input), got = run_new(&p->config, &p->input);
+    guard workspace = guard_workspace(&p->config, &p->input);
+    const double least = select_by_reference(p, &want);
+    const prunesid_stats *const stats = &got.details.stats;
+    if (!wants_order) got.details.order = NULL;
+    CHECK_STATUS(prunesid_select(&p->config, &p->input, workspace.data, workspace.n_bytes,
+                     got.indices, got.n_kept, &got.details),
+        PRUNESID_OK, "%s", what);
+    v->n_exact += stats->svd == PRUNESID_SVD_EXACT;
+    v->n_refined += stats->svd == PRUNESID_SVD_KRYLOV && stats->n_refined > 0;
+    v->n_krylov += stats->svd == PRUNESID_SVD_KRYLOV && stats->n_refined == 0;
+    v->n_undecided += least <= decided;
+    for (size_t m = 0; m < 3 && least > decided; m++) { /* indices, order, group */
+        CHECK((m == 1 && !wants_order) ||
+                  memcmp(got.memory[m].data, want.memory[m].data, want.memory[m].n_bytes) == 0,
+            "%s, by method %d, %zu refined, least difference %g: output %zu", what, (int)stats->svd,
+            stats->n_refined, least, m);
+    }
+    guard_free(&workspace);
+    run_free(&want);
+    run_free(&got);
+}
+
+static void print_verdicts(const verdicts *v, const char *what) {
+    print_message("%s: %zu by Krylov alone, %zu refined, %zu by EXACT; %zu undecided\n", what,
+        v->n_krylov, v->n_refined, v->n_exact, v->n_undecided);
+}
+
+/* Neighbours 0.01 to 1 % apart, s_K / s_1 from 0.3 to 0.003, wide and narrow, few components, of
+ * which all may be refined, and many. PRUNESID_TEST_RUNS says how many. */
+static void planted_selections(void **unused) {
+    static const prunesid_preset presets[] = {PRUNESID_QWEN2VL, PRUNESID_PAPER, PRUNESID_LLAVA};
+    static const spectrum spectra[] = {CLUSTER, PAIRS, CLUSTERS, CUT};
+    const size_t n = n_runs(60);
+    verdicts v = {0, 0, 0, 0};
+    model m = {0.0, 0.0, 0};
+    (void)unused;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t state = 5000 + i;
+        char what[160];
+        recipe r = {spectra[i % 4], random_size(&state, 200, 500), random_size(&state, 200, 500),
+            random_size(&state, 8, i % 3 == 0 ? 12 : 64), presets[i / 4 % 3],
+            0.3 * pow(0.01, random_unit(&state)), 0.01 * pow(0.01, random_unit(&state))};
+        float *const x = plant(&r, random_bits(&state), NULL, NULL);
+        problem p = problem_by(lapack_left_vectors, x, PRUNESID_F32, r.preset, r.T, r.d, r.K);
+        p.config.budget = ref_min(4 * r.K, r.T * 3 / 4);
+        snprintf(what, sizeof what,
+            "run %zu, spectrum %d, %zu x %zu, K = %zu, preset %d, ratio %g, "
+            "gap %g",
+            i, (int)r.what, r.T, r.d, r.K, (int)r.preset, r.ratio, r.gap);
+        check_selection(&p, i / 12 % 2 == 0, 1e-9, what, &v);
+        measure_model(&p, &m);
+        problem_free(&p);
+    }
+    print_verdicts(&v, "planted selections");
+    print_model(&m, "planted selections");
+    assert_true(v.n_undecided * 10 <= n);
+}
+
+/* 14 singular values within 0.02 %: a block of four vectors finds four of them fast, and then
+ * nothing that a residual tells of. */
+static void a_hidden_cluster(void **unused) {
+    const recipe r = {CLUSTER, 617, 1065, 15, PRUNESID_QWEN2VL, 0.0065, 2e-4 / 13.0};
+    verdicts v = {0, 0, 0, 0};
+    (void)unused;
+    for (size_t i = 0; i < 2; i++) {
+        float *const x = plant(&r, 1039 + i, NULL, NULL);
+        problem p = problem_by(lapack_left_vectors, x, PRUNESID_F32, r.preset, r.T, r.d, r.K);
+        components c = components_of(&p, PRUNESID_SVD_KRYLOV);
+        for (size_t k = 0; k < r.K; k++) {
+            const double angle = outside(c.columns + k * r.T, p.v, r.T, r.K);
+            CHECK(angle <= 1e-4, "seed %zu: column %zu is outside by %g", i, k, angle);
+        }
+        components_free(&c);
+        p.config.budget = 60;
+        check_selection(&p, 1, 1e-8, "a hidden cluster", &v);
+        problem_free(&p);
+    }
+    print_verdicts(&v, "hidden cluster");
+}
+
+/* Of tokens with the same bits the lower index comes first, whatever rounding makes of their rows:
+ * where the higher one is kept the lower is, and was picked before; by either method the same. */
+static void equal_rows(void **unused) {
+    static const size_t shapes[][3] = {{300, 420, 40}, {420, 300, 40}, {300, 420, 160},
+        {420, 300, 240}, {90, 70, 30}, {577, 129, 96}};
+    size_t n_both = 0;
+    (void)unused;
+    for (size_t i = 0; i < N_ITEMS(shapes) * N_ITEMS(all_presets); i++) {
+        const size_t *const shape = shapes[i / N_ITEMS(all_presets)], T = shape[0], d = shape[1];
+        float *const x = tokens_new(KIND_DUPLICATES, T, d, 1200 + i);
+        const prunesid_input input = prunesid_input_init(x, PRUNESID_F32, T, d);
+        prunesid_config config =
+            prunesid_config_init(all_presets[i % N_ITEMS(all_presets)], shape[2]);
+        size_t *const place = (size_t *)ref_new(T, sizeof *place);
+        run runs[N_METHODS];
+        for (int svd = 0; svd < N_METHODS; svd++) {
+            config.svd = (prunesid_svd)svd;
+            const run r = runs[svd] = run_select(&config, &input);
+            CHECK(run_consistent(&r, &config, &input), "case %zu", i);
+            for (size_t j = 0; j < T; j++) place[j] = T;
+            for (size_t j = 0; j < r.n_kept; j++) place[r.details.order[j]] = j;
+            for (size_t j = 3; j < T; j += 4) { /* copies of j / 2 */
+                CHECK(place[j] == T || place[j / 2] < place[j],
+                    "case %zu, method %d: %zu before its equal %zu", i, svd, j, j / 2);
+                CHECK(r.details.group[j] == r.details.group[j / 2], "case %zu, %zu", i, j);
+                n_both += place[j] < T;
+            }
+        }
+        for (size_t m = 0; m < 4; m++) /* indices, order, group, state */
+            CHECK(memcmp(runs[0].memory[m].data, runs[1].memory[m].data,
+                      runs[0].memory[m].n_bytes) == 0,
+                "case %zu, output %zu", i, m);
+        for (int svd = 0; svd < N_METHODS; svd++) run_free(&runs[svd]);
+        free(place);
+        free(x);
+    }
+    assert_true(n_both > 20);
 }
 
 /* ---- at the end of the spectrum ----------------------------------------------------------- */
@@ -989,7 +1275,7 @@ static uint64_t tick(void) {
 static void stats_say_what_was_done(void **unused) {
     static const float scores[320] = {1.0f};
     problem p = problem_new(KIND_REAL, PRUNESID_AUTO, 320, 300, 12, 980);
-    const recipe narrow = {DECAYING, 90, 60, 12, PRUNESID_AUTO, 0.3, 0.0};
+    const recipe narrow = {DECAYING, 90, 40, 12, PRUNESID_AUTO, 0.3, 0.0};
     problem small = planted(&narrow, 981);
     (void)unused;
     for (int i = 0; i < 16; i++) {
@@ -1209,6 +1495,9 @@ int main(void) {
         cmocka_unit_test(made_up_tokens),
         cmocka_unit_test(real_tokens),
         cmocka_unit_test(top_of_large_matrices),
+        cmocka_unit_test(planted_selections),
+        cmocka_unit_test(a_hidden_cluster),
+        cmocka_unit_test(equal_rows),
         cmocka_unit_test(every_component),
         cmocka_unit_test(zero_columns_beyond_the_rank),
         cmocka_unit_test(all_zero_without_spread),

@@ -176,9 +176,9 @@ static void the_size_grows_with_the_budget(void **unused) {
         {258, 400}, {300, 280}, {300, 1024}, {576, 1024}, {1024, 384}, {1200, 600}, {700, 3584}};
     (void)unused;
     for (size_t i = 0; i < N_ITEMS(shapes) * N_ITEMS(all_presets) * 2; i++) {
-        const size_t *const shape = shapes[i / 8], most = shape[0] + 9;
-        prunesid_config config = prunesid_config_init(all_presets[i % 4], 1);
-        config.svd = (prunesid_svd)(i / 4 % 2);
+        const size_t *const shape = shapes[i / 2 / N_ITEMS(all_presets)], most = shape[0] + 9;
+        prunesid_config config = prunesid_config_init(all_presets[i / 2 % N_ITEMS(all_presets)], 1);
+        config.svd = (prunesid_svd)(i % 2);
         check_bound(config, shape, most, 1);
         config.reserved = i % 5;
         check_bound(config, shape, most, 7);
@@ -195,7 +195,8 @@ static void the_bound_of_random_configurations(void **unused) {
     (void)unused;
     for (size_t i = 0; i < 300; i++) {
         const size_t shape[2] = {random_size(&state, 1, 1500), random_size(&state, 1, 1500)};
-        prunesid_config config = prunesid_config_init(all_presets[random_size(&state, 0, 3)], 1);
+        prunesid_config config =
+            prunesid_config_init(all_presets[random_bits(&state) % N_ITEMS(all_presets)], 1);
         config.svd = (prunesid_svd)random_size(&state, 0, 1);
         config.reserved = random_bits(&state) % 2 ? random_size(&state, 0, shape[0]) : 0;
         check_bound(
@@ -206,11 +207,12 @@ static void the_bound_of_random_configurations(void **unused) {
 static void the_bound_of_extremes(void **unused) {
     static const size_t shapes[][2] = {{16384, 1024}, {1, 100000}, {100000, 1}, {4096, 4096}};
     (void)unused;
-    for (size_t i = 0; i < 8 * N_ITEMS(shapes); i++) {
-        const size_t *const shape = shapes[i / 8];
-        prunesid_config config = prunesid_config_init(all_presets[i % 4], INT32_MAX);
+    for (size_t i = 0; i < N_ITEMS(shapes) * N_ITEMS(all_presets) * 2; i++) {
+        const size_t *const shape = shapes[i / 2 / N_ITEMS(all_presets)];
+        prunesid_config config =
+            prunesid_config_init(all_presets[i / 2 % N_ITEMS(all_presets)], INT32_MAX);
         size_t bound = 0, n_bytes = 0;
-        config.svd = (prunesid_svd)(i / 4 % 2);
+        config.svd = (prunesid_svd)(i % 2);
         check_bound(config, shape, 9000, 500);
         assert_int_equal(prunesid_workspace_size(&config, shape[0], shape[1], &bound), PRUNESID_OK);
         for (config.budget = 2; config.budget < INT32_MAX; config.budget *= 2) {

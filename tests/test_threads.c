@@ -1,4 +1,6 @@
-/* test_threads.c - re-entrance, and BLAS's own threads.   MIT licence. */
+/* test_threads.c - one image over several workers, re-entrance, BLAS's threads.   MIT licence.
+ *
+ * PRUNESID_TEST_RUNS: how many random selections are shared. */
 #define _GNU_SOURCE /* RTLD_DEFAULT */
 #include "support.h"
 
@@ -44,7 +46,7 @@ static int set_up(void **unused) {
     for (size_t i = 0; i < N_IMAGES; i++) {
         image *const at = &images[i];
         at->x = tokens_new(i % 2 ? KIND_SINKS : KIND_REAL, shapes[i][0], shapes[i][1], 50 + i);
-        at->config = prunesid_config_init(all_presets[i % 4], shapes[i][2]);
+        at->config = prunesid_config_init(all_presets[i % N_ITEMS(all_presets)], shapes[i][2]);
         at->config.svd = i == 2 ? PRUNESID_SVD_EXACT : PRUNESID_SVD_KRYLOV;
         at->input = prunesid_input_init(at->x, PRUNESID_F32, shapes[i][0], shapes[i][1]);
         at->serial = run_select(&at->config, &at->input);
@@ -108,8 +110,8 @@ static void answer_new(answer *a, const prunesid_input *all, size_t n_workers) {
         region->details.representative = (int32_t *)(void *)a->arrays[2].data + b * BATCH_T;
     }
     prunesid_batch batch = prunesid_batch_init(&config, PRUNESID_BY_PHI, a->regions, N_BATCH);
-    batch.threads.n_workers = n_workers;
-    batch.threads.run = threads_run;
+    batch.config.threads.n_workers = n_workers;
+    batch.config.threads.run = threads_run;
     assert_int_equal(prunesid_batch_plan(&batch, &plan), PRUNESID_OK);
     assert_int_equal(plan.n_kept, N_BATCH * BATCH_N);
     guard workspace = guard_new(plan.workspace_bytes, 0xFF);
@@ -162,6 +164,63 @@ static void a_batch_gives_the_bits_of_one_worker(void **unused) {
     free(x);
 }
 
+/* ---- one image over several workers ------------------------------------------------------- */
+
+/* A pool of one thread that starts with what others do last. */
+static void run_backwards(void (*task)(void *data, size_t i, size_t worker), void *data,
+    size_t n_tasks, size_t n_workers, void *user) {
+    size_t *const n_calls = (size_t *)user;
+    ++*n_calls;
+    for (size_t i = n_tasks; i-- > 0;) task(data, i, i % n_workers);
+}
+
+/* Random images of any dtype, under any preset, with scores or without. */
+static void the_number_of_workers_does_not_matter(void **unused) {
+    static const kind kinds[] = {KIND_REAL, KIND_SINKS, KIND_DUPLICATES, KIND_HOLES, KIND_GAUSS};
+    enum { N_POOL = 4, FAR_TOO_MANY = 500 };
+    size_t n_calls = 0, n_krylov = 0, n_refined = 0, n_exact = 0;
+    threads_pool pool;
+    (void)unused;
+    threads_pool_start(&pool, N_POOL);
+    for (size_t i = 0; i < n_runs(300); i++) {
+        uint64_t state = 3000 + i;
+        const size_t T = random_size(&state, 20, i % 4 == 0 ? 1200 : 500);
+        const size_t d = random_size(&state, 20, i % 4 == 1 ? 700 : 250);
+        const prunesid_dtype dtype = (prunesid_dtype)(i % 3);
+        float *const x = tokens_new(kinds[random_bits(&state) % 5], T, d, i);
+        float *const scores = scores_new(T, i);
+        void *const tokens = convert(x, T * d, dtype);
+        prunesid_config config = prunesid_config_init(
+            all_presets[i / 3 % N_ITEMS(all_presets)], random_size(&state, 8, T < 100 ? 16 : 96));
+        prunesid_input input = prunesid_input_init(tokens, dtype, T, d);
+        input.scores = random_bits(&state) % 2 ? scores : NULL;
+        run want = run_select(&config, &input);
+        const prunesid_stats *const stats = &want.details.stats;
+        CHECK(run_consistent(&want, &config, &input), "selection %zu", i);
+        n_exact += stats->svd == PRUNESID_SVD_EXACT;
+        n_refined += stats->svd == PRUNESID_SVD_KRYLOV && stats->n_refined > 0;
+        n_krylov += stats->svd == PRUNESID_SVD_KRYLOV && stats->n_refined == 0;
+        for (size_t n = 2; n <= N_POOL + 1; n++) {
+            const int is_pool = n <= N_POOL && (n + i) % 2 == 0;
+            config.threads.n_workers = n <= N_POOL ? n : FAR_TOO_MANY;
+            config.threads.run = is_pool ? threads_run : run_backwards;
+            config.threads.user = is_pool ? (void *)&pool : (void *)&n_calls;
+            run got = run_select(&config, &input);
+            CHECK(run_equal(&want, &got) && got.details.stats.n_refined == stats->n_refined,
+                "selection %zu, %zu x %zu, %zu workers", i, T, d, config.threads.n_workers);
+            run_free(&got);
+        }
+        run_free(&want);
+        free(x);
+        free(scores);
+        free(tokens);
+    }
+    threads_pool_stop(&pool);
+    print_message(
+        "shared: %zu by Krylov alone, %zu refined, %zu by EXACT\n", n_krylov, n_refined, n_exact);
+    assert_true(n_calls > 0 && n_krylov > n_exact);
+}
+
 typedef void set_threads(int);
 
 /* What is kept, in which order and group, does not depend on BLAS's threads. */
@@ -201,6 +260,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(concurrent_runs_give_the_serial_bits),
         cmocka_unit_test(a_batch_gives_the_bits_of_one_worker),
+        cmocka_unit_test(the_number_of_workers_does_not_matter),
         cmocka_unit_test(blas_threads_do_not_matter),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

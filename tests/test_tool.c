@@ -553,6 +553,8 @@ static const refusal refusals[] = {
     {BATCH "--tokens k.npy", NULL, "--tokens is for one image"},
     {BATCH "--loadings v.npy", NULL, "--loadings is for one image"},
     {FOUR "--indices o.npy --tokens o.npy", NULL, "name the same file"},
+    {FOUR "--tokens ./t.npy", NULL, "own file"},
+    {FOUR "--scores s.npy --indices s.npy", NULL, "name the same file"},
     {FOUR "--indices -", NULL, "standard output"},
     /* values */
     {"select t.npy --keep 0", "--keep", RANGE},

@@ -1,4 +1,6 @@
 /* command_line.c - what the tool can be asked for.   MIT licence. */
+#define _XOPEN_SOURCE 700
+
 #include "command_line.h"
 
 #include "names.h"
@@ -7,6 +9,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- values of kinds that only this program has ------------------------------------------- */
 
@@ -211,7 +214,16 @@ static int check_company(const options *given) {
     return GO_ON;
 }
 
+/* Two names of one file: a link, or another way to write the path. */
+static int are_same_file(const char *a, const char *b) {
+    struct stat one, other;
+    if (strcmp(a, b) == 0) return 1;
+    if (stat(a, &one) != 0 || stat(b, &other) != 0) return 0;
+    return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
 static int check_outputs(const options *given) {
+    static const int inputs[] = {OPTION_SCORES, OPTION_LOADINGS, OPTION_POSITIONS, OPTION_IMAGE};
     for (size_t i = 0; i < N_OUTPUTS; i++) {
         const char *const path = given->of[output_options[i]].text;
         const char *const name = table[output_options[i]].name;
@@ -220,9 +232,17 @@ static int check_outputs(const options *given) {
             return usage_error("%s needs a file: it is not written to standard output", name);
         for (size_t j = 0; j < i; j++) {
             const char *const other = given->of[output_options[j]].text;
-            if (other != NULL && strcmp(other, path) == 0)
+            if (other != NULL && are_same_file(other, path))
                 return usage_error(
                     "%s and %s name the same file", table[output_options[j]].name, name);
+        }
+        for (size_t f = 0; f < given->n_files; f++)
+            if (are_same_file(given->files[f], path))
+                return usage_error("%s names the tokens' own file %s", name, path);
+        for (size_t j = 0; j < sizeof inputs / sizeof *inputs; j++) {
+            const char *const input = given->of[inputs[j]].text;
+            if (input != NULL && are_same_file(input, path))
+                return usage_error("%s and %s name the same file", table[inputs[j]].name, name);
         }
     }
     return GO_ON;

@@ -148,8 +148,8 @@ static int run_batch(job *all, prunesid_sharing sharing,
         config.budget *= sharing == PRUNESID_FIXED ? 1 : n;
         prunesid_batch batch = prunesid_batch_init(&config, sharing, all->regions, n);
         prunesid_plan plan;
-        batch.threads.n_workers = n_threads < n ? n_threads : n;
-        batch.threads.run = threads_run;
+        batch.config.threads.n_workers = n_threads < n ? n_threads : n;
+        batch.config.threads.run = threads_run;
         prunesid_status status = prunesid_batch_plan(&batch, &plan);
         if (status != PRUNESID_OK && plan.region < n) { /* the others are planned without it */
             all->regions[plan.region].status = status;
