@@ -219,12 +219,64 @@ static void halves(void **unused) {
     free(out);
 }
 
+/* sigmoid in float64 within 4 of its roundings, less its own mean or given ones; and up to four
+ * rows at a time through y = A w and z += y A, for every length. */
+static void rows_in_float64(void **unused) {
+    enum { MOST = 1025, ROWS = 4 };
+    const prunesid_kernels_ *sets[MAX_SETS];
+    const size_t n_sets = list_sets(sets);
+    static double mean[MOST], a[ROWS * MOST], w[MOST], z[MOST];
+    (void)unused;
+    for (size_t set = 0; set < n_sets; set++)
+        for (size_t l = 0; l < N_ITEMS(lengths); l++) {
+            const size_t n = lengths[l], n_rows = 1 + l % ROWS;
+            float *const x = random_floats(ROWS * n, l);
+            uint64_t state = 7;
+            double y[ROWS] = {0.0, 0.0, 0.0, 0.0};
+            x[0] = l % 2 ? 1e30f : -1e30f;
+            for (size_t j = 0; j < n; j++) {
+                mean[j] = random_normal(&state);
+                w[j] = random_normal(&state);
+                z[j] = (double)j;
+            }
+            for (size_t i = 0; i < n_rows; i++) {
+                const double *const given = i % 2 ? mean : NULL;
+                double own = 0.0;
+                sets[set]->sigmoid64(x + i * n, n, given, a + i * n);
+                for (size_t j = 0; j < n; j++) own += prunesid_sigmoid64_((double)x[i * n + j]);
+                for (size_t j = 0; j < n; j++) {
+                    const double taken = given != NULL ? mean[j] : own / (double)n;
+                    const double want = prunesid_sigmoid64_((double)x[i * n + j]) - taken;
+                    CHECK(fabs(a[i * n + j] - want) <= 4e-15 * (1.0 + fabs(taken)),
+                        "set %zu, %zu of %zu: %g, not %g", set, j, n, a[i * n + j], want);
+                }
+            }
+            sets[set]->pass64(a, n_rows, n, w, y, z);
+            for (size_t i = 0; i < n_rows; i++) {
+                double want = 0.0, size = 0.0;
+                for (size_t j = 0; j < n; j++) want += a[i * n + j] * w[j];
+                for (size_t j = 0; j < n; j++) size += fabs(a[i * n + j] * w[j]);
+                CHECK(fabs(y[i] - want) <= (double)n * 1e-15 * size, "set %zu, row %zu of %zu", set,
+                    i, n);
+            }
+            for (size_t i = n_rows; i < ROWS; i++) assert_true(y[i] == 0.0);
+            for (size_t j = 0; j < n; j++) {
+                double want = (double)j, size = want;
+                for (size_t i = 0; i < n_rows; i++) want += y[i] * a[i * n + j];
+                for (size_t i = 0; i < n_rows; i++) size += fabs(y[i] * a[i * n + j]);
+                CHECK(fabs(z[j] - want) <= 1e-14 * size, "set %zu, channel %zu of %zu", set, j, n);
+            }
+            free(x);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_best_set_is_used),
         cmocka_unit_test(products),
         cmocka_unit_test(products_in_boxes),
         cmocka_unit_test(rows),
+        cmocka_unit_test(rows_in_float64),
         cmocka_unit_test(what_is_not_finite_is_found_anywhere),
         cmocka_unit_test(halves),
     };

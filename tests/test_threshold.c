@@ -50,10 +50,23 @@ static void matches_reference(void **unused) {
     }
 }
 
+static void what_has_no_threshold(void **unused) {
+    const prunesid_information information = {0.25, 0.125, 0.75, 576};
+    prunesid_config config = prunesid_config_init(PRUNESID_PAPER, 64);
+    (void)unused;
+    assert_true(prunesid_threshold(&config, 0, 576, &information) > 0.0);
+    assert_true(prunesid_threshold(NULL, 0, 576, &information) == 0.0);
+    assert_true(prunesid_threshold(&config, 0, 576, NULL) == 0.0);
+    assert_true(prunesid_threshold(&config, 0, 0, &information) == 0.0);
+    config.preset = (prunesid_preset)N_ITEMS(all_presets);
+    assert_true(prunesid_threshold(&config, 0, 576, &information) == 0.0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_values),
         cmocka_unit_test(matches_reference),
+        cmocka_unit_test(what_has_no_threshold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
