@@ -662,8 +662,9 @@ struct prunesid_complex_double_;
  * 8, for every K; and as many registers of sums. */
 #define PRUNESID_BLOCK_ 4
 
-/* The Krylov space of K components needs about 2 K + 6 b vectors until the residual is small
- * (measured on tokens), and is given up at 2 K + 24 b. */
+/* The Krylov space of K components needs about 2 K + K / 8 + 5 b vectors until the residual is
+ * small (measured on tokens): it is for where min(T, d) has room for 2 K + 6 b, and is given up at
+ * 2 K + 24 b. */
 #define PRUNESID_FIRST_TEST_ 6
 #define PRUNESID_LAST_TEST_ 24
 
@@ -1448,7 +1449,7 @@ PRUNESID_PRIVATE_ size_t prunesid_padded_(size_t n) {
 
 /* Vectors of the basis before its Ritz pairs are looked at for the first time. */
 PRUNESID_PRIVATE_ size_t prunesid_krylov_least_(size_t K) {
-    return 2 * K + PRUNESID_FIRST_TEST_ * PRUNESID_BLOCK_;
+    return 2 * K + K / 8 + (PRUNESID_FIRST_TEST_ - 1) * PRUNESID_BLOCK_;
 }
 
 PRUNESID_PRIVATE_ size_t prunesid_krylov_most_(size_t K, size_t n) {
