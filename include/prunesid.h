@@ -4362,6 +4362,7 @@ PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_of_processor_(void) 
 #undef PRUNESID_FIRST_TEST_
 #undef PRUNESID_GUARDS_
 #undef PRUNESID_INFO_NOT_FINITE_
+#undef PRUNESID_INFO_TOO_MANY_
 #undef PRUNESID_INLINE_
 #undef PRUNESID_LANES_
 #undef PRUNESID_LAST_TEST_
