@@ -657,9 +657,10 @@ struct prunesid_complex_double_;
 /* Rows or columns of A that EXACT holds at once in float64: 64 of d = 1024 fill half of an L2. */
 #define PRUNESID_PANEL_ 64
 
-/* Floats of A up to which left vectors, that read A twice a step but are shorter where T < d, beat
- * right ones, that read it once: 8 MB, which a last-level cache holds. 6 % at 576 x 1024. */
-#define PRUNESID_LEFT_FLOATS_ ((size_t)1 << 21)
+/* Floats of A up to which it is near: 8 MB, which a last-level cache holds. There left vectors, that
+ * read A twice a step but are shorter where T < d, beat right ones, that read it once, by 6 % at
+ * 576 x 1024; beyond, reading ahead pays. */
+#define PRUNESID_NEAR_FLOATS_ ((size_t)1 << 21)
 
 /* b: vectors that a step adds at the most. Measured: fewer vectors to convergence with 4 than with
  * 8, for every K; and as many registers of sums. */
@@ -855,6 +856,8 @@ typedef struct prunesid_kernels_ {
     size_t rows, y_rows, columns;
     void (*rows_by_rows)(size_t m, size_t n, size_t k, const float *x, size_t ldx, const float *y,
         size_t ldy, float *out, size_t ldo);
+    void (*rows_by_far_rows)(size_t m, size_t n, size_t k, const float *x, size_t ldx,
+        const float *y, size_t ldy, float *out, size_t ldo);
     void (*rows_by_columns)(size_t m, size_t n, size_t k, const float *x, size_t ldx,
         const float *y, size_t ldy, int add, float *out, size_t ldo);
 } prunesid_kernels_;
@@ -868,9 +871,11 @@ PRUNESID_PRIVATE_ double prunesid_dot64_(const float *x, const float *y, size_t 
 /* 1 / (1 + e^-x) in float64; never touches errno. */
 PRUNESID_PRIVATE_ double prunesid_sigmoid64_(double x);
 
-/* out [m, n] = X [m, k] Y^T, with Y [n, k] and k a multiple of PRUNESID_LANES_, for few rows m. */
+/* out [m, n] = X [m, k] Y^T, with Y [n, k] and k a multiple of PRUNESID_LANES_, for few rows m.
+ * is_far: Y comes from memory, and more of it right behind. */
 PRUNESID_PRIVATE_ void prunesid_rows_by_rows_(const prunesid_kernels_ *kernels, size_t m, size_t n,
-    size_t k, const float *x, size_t ldx, const float *y, size_t ldy, float *out, size_t ldo);
+    size_t k, const float *x, size_t ldx, const float *y, size_t ldy, int is_far, float *out,
+    size_t ldo);
 
 /* out [m, n] = X [m, k] Y, or += where add is set, with Y [k, n] and n a multiple of
  * PRUNESID_LANES_, for few rows m. */
@@ -1637,7 +1642,7 @@ PRUNESID_PRIVATE_ void prunesid_resolve_(
     job->n = prunesid_min_(T, d);
     job->Tp = prunesid_padded_(T);
     job->dp = prunesid_padded_(d);
-    job->is_left = T < d && T * d <= PRUNESID_LEFT_FLOATS_;
+    job->is_left = T < d && T * d <= PRUNESID_NEAR_FLOATS_;
     job->sp = job->is_left ? job->Tp : job->dp;
     job->exact_at_once =
         config->svd == PRUNESID_SVD_EXACT || prunesid_krylov_groups_(job->K, job->n) < job->K;
@@ -1737,7 +1742,7 @@ PRUNESID_PRIVATE_ void prunesid_make_matrix_(const prunesid_job_ *job) {
 PRUNESID_PRIVATE_ void prunesid_block_gram_(
     const prunesid_job_ *job, const float *block, size_t w, float *out) {
     const size_t ld = job->sp;
-    prunesid_rows_by_rows_(job->kernels, w, w, ld, block, ld, block, ld, out, w);
+    prunesid_rows_by_rows_(job->kernels, w, w, ld, block, ld, block, ld, 0, out, w);
 }
 
 /* mix [r, w]: orthonormal combinations of w rows with the Gram matrix krylov->gram, by pivoted
@@ -1804,7 +1809,7 @@ PRUNESID_PRIVATE_ void prunesid_project_out_(
     float *c = job->krylov.coefficient;
     const size_t m = Q->count, ld = job->sp;
     if (m == 0) return;
-    prunesid_rows_by_rows_(job->kernels, w, m, ld, block, ld, Q->vectors, ld, c, m);
+    prunesid_rows_by_rows_(job->kernels, w, m, ld, block, ld, Q->vectors, ld, 0, c, m);
     for (size_t i = 0; i < w * m; i++) c[i] = -c[i];
     prunesid_rows_by_columns_(job->kernels, w, ld, m, c, m, Q->vectors, ld, 1, block, ld);
 }
@@ -1826,13 +1831,15 @@ PRUNESID_PRIVATE_ void prunesid_right_task_(const prunesid_job_ *job, const void
     const prunesid_kernels_ *kernels = job->kernels;
     const size_t w = pass->w, Tp = job->Tp, dp = job->dp;
     const size_t panel = kernels->rows > 0 ? PRUNESID_ROWS_ : 4 * PRUNESID_ROWS_;
+    const int is_far = job->T * dp > PRUNESID_NEAR_FLOATS_;
     const prunesid_chunk_ chunk = prunesid_chunk_at_(job->T, c);
     float *part = krylov->part + c * PRUNESID_BLOCK_ * dp;
     for (size_t r = chunk.begin, n; r < chunk.end; r += n) {
         const float *a = krylov->A + r * dp;
         float *y = pass->y + r;
         n = prunesid_min_(chunk.end - r, panel);
-        if (pass->q != NULL) prunesid_rows_by_rows_(kernels, w, n, dp, pass->q, dp, a, dp, y, Tp);
+        if (pass->q != NULL)
+            prunesid_rows_by_rows_(kernels, w, n, dp, pass->q, dp, a, dp, is_far, y, Tp);
         prunesid_rows_by_columns_(kernels, w, dp, n, y, Tp, a, dp, r > chunk.begin, part, dp);
     }
 }
@@ -1851,8 +1858,8 @@ PRUNESID_PRIVATE_ void prunesid_left_again_task_(
     const prunesid_pass_ *pass = (const prunesid_pass_ *)data;
     const prunesid_chunk_ chunk = prunesid_chunk_at_(job->T, c);
     prunesid_rows_by_rows_(job->kernels, pass->w, chunk.end - chunk.begin, job->dp, pass->y,
-        job->dp, job->krylov.A + chunk.begin * job->dp, job->dp, job->krylov.product + chunk.begin,
-        job->sp);
+        job->dp, job->krylov.A + chunk.begin * job->dp, job->dp, 0,
+        job->krylov.product + chunk.begin, job->sp);
 }
 
 /* krylov->product [w, sp] = q A^T A or q A A^T; if q is NULL, y A or y A^T. Parts are added in
@@ -2383,11 +2390,11 @@ PRUNESID_PRIVATE_ void prunesid_correct_(const prunesid_job_ *job) {
         if (job->is_left) {
             memset(krylov->candidate, 0, w * sp * sizeof(float));
             prunesid_rows_by_rows_(
-                job->kernels, w, job->T, dp, residual, dp, krylov->A, dp, krylov->candidate, sp);
+                job->kernels, w, job->T, dp, residual, dp, krylov->A, dp, 0, krylov->candidate, sp);
             residual = krylov->candidate;
         }
         prunesid_rows_by_rows_(
-            job->kernels, w, m, sp, residual, sp, krylov->Q, sp, c, krylov->most);
+            job->kernels, w, m, sp, residual, sp, krylov->Q, sp, 0, c, krylov->most);
     }
     for (size_t k = 0; k < r->n; k++) {
         float *c = r->coefficient + k * krylov->most;
@@ -4199,7 +4206,8 @@ PRUNESID_PRIVATE_ void prunesid_dgemm_(int transpose_a, int transpose_b, size_t 
 
 /* out [m, n] = X [m, k] Y [n, k]^T, k a multiple of 16. */
 PRUNESID_PRIVATE_ void prunesid_rows_by_rows_(const prunesid_kernels_ *kernels, size_t m, size_t n,
-    size_t k, const float *x, size_t ldx, const float *y, size_t ldy, float *out, size_t ldo) {
+    size_t k, const float *x, size_t ldx, const float *y, size_t ldy, int is_far, float *out,
+    size_t ldo) {
     if (kernels->rows == 0) {
         prunesid_sgemm_(0, 1, m, n, k, x, ldx, y, ldy, 0, out, ldo);
         return;
@@ -4207,7 +4215,7 @@ PRUNESID_PRIVATE_ void prunesid_rows_by_rows_(const prunesid_kernels_ *kernels, 
     for (size_t at = 0; at < n; at += PRUNESID_ROWS_)
         for (size_t i = 0; i < m; i += kernels->rows)
             for (size_t j = at; j < prunesid_min_(n, at + PRUNESID_ROWS_); j += kernels->y_rows)
-                kernels->rows_by_rows(
+                (is_far ? kernels->rows_by_far_rows : kernels->rows_by_rows)(
                     m - i, n - j, k, x + i * ldx, ldx, y + j * ldy, ldy, out + i * ldo + j, ldo);
 }
 
@@ -4230,7 +4238,7 @@ PRUNESID_PRIVATE_ void prunesid_rows_by_columns_(const prunesid_kernels_ *kernel
 PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_portable_(void) {
     static const prunesid_kernels_ kernels = {prunesid_widen_, prunesid_sigmoid_sum_,
         prunesid_sigmoid_centred_, prunesid_unit_, prunesid_dot_, prunesid_widen64_,
-        prunesid_sigmoid64_row_, prunesid_pass64_rows_, 0, 0, 0, NULL, NULL};
+        prunesid_sigmoid64_row_, prunesid_pass64_rows_, 0, 0, 0, NULL, NULL, NULL};
     return &kernels;
 }
 
@@ -4271,6 +4279,13 @@ PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_portable_(void) {
  * registers. What lies beyond m and n is read from a place that exists, and not stored. */
 #define PRUNESID_UNROLL_ _Pragma("GCC unroll 8")
 
+/* Asks for what lies so many floats behind y, which is where the next tile begins: rows of a page
+ * each defeat a processor's own guesses. There may be nothing, so it is no pointer's place. 14 % of
+ * a product with a matrix in memory; in cache it would cost 10 %. */
+PRUNESID_INLINE_ void prunesid_fetch_ahead_(const float *y, size_t floats) {
+    _mm_prefetch((const char *)((uintptr_t)y + floats * sizeof(float)), _MM_HINT_T0);
+}
+
 /* ---- AVX2 and FMA, and F16C, which every processor with AVX2 has: 12 of the 16 registers hold
  * sums ---- */
 #define PRUNESID_AVX2_ __attribute__((target("avx2,fma,f16c"))) static inline
@@ -4300,8 +4315,9 @@ PRUNESID_AVX2_ void prunesid_widen_avx2_(
 
 /* for c < min(m, 4), r < min(n, 3): out[c ldo + r] = 0;
  *     for p < k: out[c ldo + r] += x[c ldx + p] y[r ldy + p] */
-PRUNESID_AVX2_ void prunesid_rows_by_rows_avx2_(size_t m, size_t n, size_t k, const float *x,
-    size_t ldx, const float *y, size_t ldy, float *out, size_t ldo) {
+__attribute__((always_inline)) PRUNESID_AVX2_ void prunesid_rows_by_rows_tile_avx2_(size_t m,
+    size_t n, size_t k, const float *x, size_t ldx, const float *y, size_t ldy, int is_far,
+    float *out, size_t ldo) {
     const float *x_row[4], *y_row[3];
     __m256 sum[4][3];
     for (size_t r = 0; r < 3; r++) y_row[r] = y + prunesid_min_(r, n - 1) * ldy;
@@ -4313,6 +4329,7 @@ PRUNESID_AVX2_ void prunesid_rows_by_rows_avx2_(size_t m, size_t n, size_t k, co
         const __m256 y0 = _mm256_loadu_ps(y_row[0] + p);
         const __m256 y1 = _mm256_loadu_ps(y_row[1] + p);
         const __m256 y2 = _mm256_loadu_ps(y_row[2] + p);
+        for (size_t r = 0; r < 3 && is_far; r++) prunesid_fetch_ahead_(y_row[r] + p, 3 * ldy);
         PRUNESID_UNROLL_ for (size_t c = 0; c < 4; c++) {
             const __m256 xc = _mm256_loadu_ps(x_row[c] + p);
             sum[c][0] = _mm256_fmadd_ps(xc, y0, sum[c][0]);
@@ -4327,6 +4344,16 @@ PRUNESID_AVX2_ void prunesid_rows_by_rows_avx2_(size_t m, size_t n, size_t k, co
             if (c < m && r < n) out[c * ldo + r] = sums[c];
         }
     }
+}
+
+PRUNESID_AVX2_ void prunesid_rows_by_rows_avx2_(size_t m, size_t n, size_t k, const float *x,
+    size_t ldx, const float *y, size_t ldy, float *out, size_t ldo) {
+    prunesid_rows_by_rows_tile_avx2_(m, n, k, x, ldx, y, ldy, 0, out, ldo);
+}
+
+PRUNESID_AVX2_ void prunesid_rows_by_far_rows_avx2_(size_t m, size_t n, size_t k, const float *x,
+    size_t ldx, const float *y, size_t ldy, float *out, size_t ldo) {
+    prunesid_rows_by_rows_tile_avx2_(m, n, k, x, ldx, y, ldy, 1, out, ldo);
 }
 
 /* for c < min(m, 4), j < min(n, 24): if (!add) out[c ldo + j] = 0;
@@ -4365,7 +4392,8 @@ PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_avx2_(void) {
     static const prunesid_kernels_ kernels = {prunesid_widen_avx2_, prunesid_sigmoid_sum_avx2_,
         prunesid_sigmoid_centred_avx2_, prunesid_unit_avx2_, prunesid_dot_avx2_,
         prunesid_widen64_avx2_, prunesid_sigmoid64_row_avx2_, prunesid_pass64_rows_avx2_, 4, 3, 24,
-        prunesid_rows_by_rows_avx2_, prunesid_rows_by_columns_avx2_};
+        prunesid_rows_by_rows_avx2_, prunesid_rows_by_far_rows_avx2_,
+        prunesid_rows_by_columns_avx2_};
     const int has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     return has ? &kernels : prunesid_kernels_portable_();
 }
@@ -4387,8 +4415,9 @@ __attribute__((always_inline)) PRUNESID_AVX512VL_ __m256 prunesid_halve_(__m512 
 
 /* for c < min(m, 4), r < min(n, 6): out[c ldo + r] = 0;
  *     for p < k: out[c ldo + r] += x[c ldx + p] y[r ldy + p] */
-PRUNESID_AVX512VL_ void prunesid_rows_by_rows_avx512_(size_t m, size_t n, size_t k, const float *x,
-    size_t ldx, const float *y, size_t ldy, float *out, size_t ldo) {
+__attribute__((always_inline)) PRUNESID_AVX512VL_ void prunesid_rows_by_rows_tile_avx512_(size_t m,
+    size_t n, size_t k, const float *x, size_t ldx, const float *y, size_t ldy, int is_far,
+    float *out, size_t ldo) {
     const float *x_row[4], *y_row[6];
     __m512 sum[6][4];
     for (size_t c = 0; c < 4; c++) x_row[c] = x + prunesid_min_(c, m - 1) * ldx;
@@ -4401,6 +4430,7 @@ PRUNESID_AVX512VL_ void prunesid_rows_by_rows_avx512_(size_t m, size_t n, size_t
         const __m512 x2 = _mm512_loadu_ps(x_row[2] + p), x3 = _mm512_loadu_ps(x_row[3] + p);
         PRUNESID_UNROLL_ for (size_t r = 0; r < 6; r++) {
             __m512 yr = _mm512_loadu_ps(y_row[r] + p);
+            if (is_far) prunesid_fetch_ahead_(y_row[r] + p, 6 * ldy);
             __asm__("" : "+v"(yr)); /* gcc would load it anew for each sum, in twice the time */
             sum[r][0] = _mm512_fmadd_ps(x0, yr, sum[r][0]);
             sum[r][1] = _mm512_fmadd_ps(x1, yr, sum[r][1]);
@@ -4416,6 +4446,16 @@ PRUNESID_AVX512VL_ void prunesid_rows_by_rows_avx512_(size_t m, size_t n, size_t
             if (c < m && r < n) out[c * ldo + r] = sums[c];
         }
     }
+}
+
+PRUNESID_AVX512VL_ void prunesid_rows_by_rows_avx512_(size_t m, size_t n, size_t k, const float *x,
+    size_t ldx, const float *y, size_t ldy, float *out, size_t ldo) {
+    prunesid_rows_by_rows_tile_avx512_(m, n, k, x, ldx, y, ldy, 0, out, ldo);
+}
+
+PRUNESID_AVX512VL_ void prunesid_rows_by_far_rows_avx512_(size_t m, size_t n, size_t k,
+    const float *x, size_t ldx, const float *y, size_t ldy, float *out, size_t ldo) {
+    prunesid_rows_by_rows_tile_avx512_(m, n, k, x, ldx, y, ldy, 1, out, ldo);
 }
 
 /* for c < min(m, 4), j < min(n, 96): if (!add) out[c ldo + j] = 0;
@@ -4458,7 +4498,8 @@ PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_avx512_(void) {
     static const prunesid_kernels_ kernels = {prunesid_widen_avx2_, prunesid_sigmoid_sum_avx512_,
         prunesid_sigmoid_centred_avx512_, prunesid_unit_avx512_, prunesid_dot_avx512_,
         prunesid_widen64_avx512_, prunesid_sigmoid64_row_avx512_, prunesid_pass64_rows_avx512_, 4,
-        6, 96, prunesid_rows_by_rows_avx512_, prunesid_rows_by_columns_avx512_};
+        6, 96, prunesid_rows_by_rows_avx512_, prunesid_rows_by_far_rows_avx512_,
+        prunesid_rows_by_columns_avx512_};
     const int has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl");
     return has && PRUNESID_SIMD > 1 ? &kernels : prunesid_kernels_avx2_();
 }
@@ -4499,7 +4540,7 @@ PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_of_processor_(void) 
 #undef PRUNESID_CLEAN_
 #undef PRUNESID_ROUNDS_
 #undef PRUNESID_LEAST_SQUARE_
-#undef PRUNESID_LEFT_FLOATS_
+#undef PRUNESID_NEAR_FLOATS_
 #undef PRUNESID_MOST_REFINED_
 #undef PRUNESID_MOST_SCALE_
 #undef PRUNESID_NOISE_

@@ -53,10 +53,11 @@ static void products(void **unused) {
         float *const x = random_floats(m * ldx, c), *const y = random_floats(other * ldy, c + 1);
         float *const was = random_floats(m * ldo, 3);
         for (size_t set = 0; set < n_sets; set++) {
-            for (int add = 0; add <= !by_rows; add++) {
+            for (int variant = 0; variant < 2; variant++) { /* far rows, and adding columns */
+                const int add = variant && !by_rows;
                 float *const out = random_floats(m * ldo, 3);
                 if (by_rows)
-                    prunesid_rows_by_rows_(sets[set], m, n, k, x, ldx, y, ldy, out, ldo);
+                    prunesid_rows_by_rows_(sets[set], m, n, k, x, ldx, y, ldy, variant, out, ldo);
                 else
                     prunesid_rows_by_columns_(sets[set], m, n, k, x, ldx, y, ldy, add, out, ldo);
                 for (size_t i = 0; i < m; i++) {
