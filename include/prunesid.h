@@ -924,7 +924,7 @@ PRUNESID_PRIVATE_ int prunesid_improve_components_(
 PRUNESID_PRIVATE_ prunesid_status prunesid_take_loadings_(const prunesid_job_ *job);
 PRUNESID_PRIVATE_ size_t prunesid_group_tokens_(const prunesid_job_ *job);
 PRUNESID_PRIVATE_ size_t prunesid_check_choice_(
-    const prunesid_job_ *job, int wants_order, int *has_changed);
+    const prunesid_job_ *job, double tau, int wants_order, int *has_changed);
 
 /* >>threshold */
 PRUNESID_PRIVATE_ double prunesid_tau_(
@@ -933,6 +933,8 @@ PRUNESID_PRIVATE_ double prunesid_tau_(
 /* >>nms: fills the grouping; then, without the protected tokens, another one. */
 PRUNESID_PRIVATE_ void prunesid_suppress_(const prunesid_job_ *job, const int32_t *group,
     const double *key, double tau, const prunesid_grouping_ *out);
+PRUNESID_PRIVATE_ int prunesid_is_similar_(
+    const prunesid_job_ *job, size_t i, size_t j, double tau);
 PRUNESID_PRIVATE_ void prunesid_set_protected_aside_(
     const prunesid_job_ *job, const prunesid_grouping_ *all, const prunesid_grouping_ *rest);
 
@@ -1041,16 +1043,17 @@ struct prunesid_job_ {
     double *error;     /* [T] of its loading, where that is asked for */
     double *noise;   /* [K, ldV] how far column l may have got into column k: the verdict's model */
     double *outside; /* [K] and the rest of the error of any loading in column k */
-    uint8_t *is_refined;          /* [K] */
-    uint8_t *is_open;             /* [K] */
-    int has_bounds;               /* those are set: V is not from EXACT or the engine */
-    float *loading;               /* [T] */
-    int32_t *group;               /* [T] */
-    int32_t *picked;              /* [T] the kept tokens in the order of their choice */
-    int32_t *cursor;              /* [K] where a group goes on while tokens are dealt out */
-    int32_t *quota;               /* [K] */
-    uint8_t *state;               /* [T] */
-    prunesid_rank_ *ranking;      /* [max(T, K)] scratch */
+    uint8_t *is_refined;     /* [K] */
+    uint8_t *is_open;        /* [K] */
+    int has_bounds;          /* those are set: V is not from EXACT or the engine */
+    float *loading;          /* [T] */
+    int32_t *group;          /* [T] */
+    int32_t *picked;         /* [T] the kept tokens in the order of their choice */
+    int32_t *cursor;         /* [K] where a group goes on while tokens are dealt out */
+    int32_t *quota;          /* [K] */
+    uint8_t *state;          /* [T] */
+    uint8_t *survives;       /* [T] NMS, by a group of its own; of tokens that are not protected */
+    prunesid_rank_ *ranking; /* [max(T, K)] scratch */
     prunesid_grouping_ all, rest; /* with and without the protected tokens */
     /* These three lie in the same bytes: the first two are done when NMS begins. */
     prunesid_exact_ exact;
@@ -1149,7 +1152,8 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_run_stages_(
         int has_changed = 0;
         size_t n_open = has_loadings ? 0 : prunesid_group_tokens_(job);
         prunesid_choose_(job, &stats);
-        if (by_loadings) n_open += prunesid_check_choice_(job, wants_order, &has_changed);
+        if (by_loadings)
+            n_open += prunesid_check_choice_(job, stats.tau, wants_order, &has_changed);
         if (has_changed) continue;
         if (n_open == 0 || !prunesid_improve_components_(job, &stats, &status)) break;
     }
@@ -1608,6 +1612,7 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(prunesid_arena_ *arena, prunesid_job_ *
     PRUNESID_TAKE_(job->cursor, int32_t, K);
     PRUNESID_TAKE_(job->quota, int32_t, K);
     PRUNESID_TAKE_(job->state, uint8_t, T);
+    PRUNESID_TAKE_(job->survives, uint8_t, T);
     PRUNESID_TAKE_(job->ranking, prunesid_rank_, prunesid_max_(T, K));
     prunesid_take_grouping_(arena, T, K, &job->all);
     prunesid_take_grouping_(arena, T, K, &job->rest);
@@ -2908,12 +2913,20 @@ PRUNESID_PRIVATE_ int prunesid_level_(const prunesid_job_ *job, size_t i, size_t
     return 1;
 }
 
-/* A ranking of n tokens by loading, in job->ranking, and whether the order of two neighbours
- * matters: one of them is kept and the other is not, or NMS let one survive and not the other; or
- * both are kept and somebody wants to know in which order. How many columns that marks;
- * *has_changed: V. */
+/* Whether it matters that token i comes before j, next to it by loading: one of them is kept and
+ * the other is not, or their group has one of them as a survivor of NMS and not the other; or both
+ * are kept and somebody wants to know in which order. NMS lets a survivor and another in any order
+ * be what they are, if they are not similar: then it is somebody else who suppresses. */
+PRUNESID_PRIVATE_ int prunesid_order_matters_(
+    const prunesid_job_ *job, size_t i, size_t j, double tau, int wants_order) {
+    if (job->state[i] == job->state[j]) return job->state[i] == PRUNESID_KEPT && wants_order;
+    return job->survives[i] == job->survives[j] || prunesid_is_similar_(job, i, j, tau);
+}
+
+/* A ranking of n tokens by loading, in job->ranking, and whether the order of two neighbours is
+ * open and matters. How many columns that marks; *has_changed: V. */
 PRUNESID_PRIVATE_ size_t prunesid_check_ranking_(
-    const prunesid_job_ *job, size_t n, int wants_order, int *has_changed) {
+    const prunesid_job_ *job, size_t n, double tau, int wants_order, int *has_changed) {
     size_t n_marked = 0;
     double largest = 0.0;
     for (size_t c = 0; c < n; c++) {
@@ -2929,9 +2942,8 @@ PRUNESID_PRIVATE_ size_t prunesid_check_ranking_(
         for (size_t b = c; b-- > 0;) { /* those in front of it, as far as errors reach */
             const size_t i = (size_t)job->ranking[b].index;
             const double ahead = job->key[i] - job->key[j];
-            const int are_kept = job->state[i] == PRUNESID_KEPT && wants_order;
             if (ahead > job->error[j] + largest && ahead > PRUNESID_ALIKE_ * job->key[i]) break;
-            if (job->state[i] == job->state[j] && !are_kept) continue;
+            if (!prunesid_order_matters_(job, i, j, tau, wants_order)) continue;
             if (prunesid_are_same_(job, i, j)) { /* and what is in front of i has been looked at */
                 *has_changed |= prunesid_level_(job, i, j);
                 break;
@@ -2946,13 +2958,17 @@ PRUNESID_PRIVATE_ size_t prunesid_check_ranking_(
 /* After a choice by loadings: marks the columns of tokens whose order is not clear and matters, in
  * each group, and among those that fill up, which come from all groups. */
 PRUNESID_PRIVATE_ size_t prunesid_check_choice_(
-    const prunesid_job_ *job, int wants_order, int *has_changed) {
+    const prunesid_job_ *job, double tau, int wants_order, int *has_changed) {
     size_t n_marked = 0, begin = 0, n_rest = 0;
     *has_changed = 0;
     for (size_t k = 0; k < job->K; k++) {
         const size_t n = (size_t)job->rest.n_members[k];
-        for (size_t c = 0; c < n; c++) job->ranking[c].index = job->rest.order[begin + c];
-        n_marked += prunesid_check_ranking_(job, n, wants_order, has_changed);
+        for (size_t c = 0; c < n; c++) {
+            const int32_t i = job->rest.order[begin + c];
+            job->ranking[c].index = i;
+            job->survives[i] = c < (size_t)job->rest.n_survivors[k];
+        }
+        n_marked += prunesid_check_ranking_(job, n, tau, wants_order, has_changed);
         begin += n;
     }
     if (job->rules->quota != PRUNESID_QUOTA_PROPORTIONAL) return n_marked;
@@ -2963,7 +2979,7 @@ PRUNESID_PRIVATE_ size_t prunesid_check_choice_(
             job->ranking[n_rest++].index = job->rest.order[begin + c];
         begin += n;
     }
-    return n_marked + prunesid_check_ranking_(job, n_rest, wants_order, has_changed);
+    return n_marked + prunesid_check_ranking_(job, n_rest, tau, wants_order, has_changed);
 }
 
 /* ---- >>threshold: Eq. 4 --------------------------------------------------------------------- */
