@@ -273,7 +273,7 @@ static void the_stage_is_the_selection_s(void **unused) {
     for (size_t s = 0; s < N_ITEMS(all_sets); s++) {
         prunesid_input input;
         npy_array array = load_tokens(all_sets[s], &input);
-        prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 16 << s % 4);
+        prunesid_config config = prunesid_config_init(PRUNESID_AUTO, (size_t)16 << s % 4);
         for (int scope = PRUNESID_SCOPE_ALL; scope <= PRUNESID_SCOPE_GROUP; scope++) {
             const int in_group = scope == PRUNESID_SCOPE_GROUP;
             run r = run_select_scope(&config, &input, (prunesid_scope)scope);
