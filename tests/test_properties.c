@@ -538,6 +538,8 @@ static void workspace_grows_with_tokens(void **unused) {
                 i, n_bytes, before);
             before = n_bytes;
         }
+        for (size_t T = 768; T <= 8 * 768; T += 768) /* where a task gets more tokens */
+            CHECK(size_of(&config, T, d) <= size_of(&config, T + 1, d), "T = %zu, case %zu", T, i);
     }
 }
 
