@@ -27,6 +27,8 @@ enum {
     OPTION_PRESET,
     OPTION_SVD,
     OPTION_DTYPE,
+    OPTION_REPRESENT,
+    OPTION_MERGE,
     OPTION_WORKERS,
     OPTION_THREADS,
     OPTION_REPS,
@@ -53,6 +55,10 @@ static const option table[N_OPTIONS] = {
     [OPTION_SVD] = {"--svd", "METHOD", "how principal components are found:", option_choice,
         .choice = svd_name},
     [OPTION_DTYPE] = {"--dtype", "TYPE", "of the tokens:", option_choice, .choice = dtype_name},
+    [OPTION_REPRESENT] = {"--represent", "SCOPE",
+        "finds representatives as well, among:", option_choice, .choice = scope_name},
+    [OPTION_MERGE] = {"--merge", "A",
+        "merges the tokens as well, with that weight; implies --represent", option_real},
     [OPTION_WORKERS] = {"--workers", "n", "that share the image", option_count, .number = 1,
         .least = 1},
     [OPTION_THREADS] = {"--threads", "n", "of OpenBLAS, for the whole run", option_count,
@@ -92,6 +98,7 @@ typedef struct way {
     prunesid_input input;
     prunesid_details details;
     int32_t *indices; /* [n_kept] */
+    void *merged;     /* [n_kept, d] */
 } way;
 
 typedef struct job {
@@ -113,7 +120,7 @@ typedef struct job {
 /* [run] of each, in milliseconds. */
 typedef struct samples {
     size_t n;
-    double *select, *stage[N_STAGES], *plain, *gemm, *peak;
+    double *select, *stage[N_STAGES], *represent, *merge, *plain, *gemm, *peak;
     double cores_used; /* while all this was timed */
 } samples;
 
@@ -220,10 +227,21 @@ static double run_peak(const job *j) {
     return bench_ms_since(start);
 }
 
+/* Not part of the selection's time. */
+static prunesid_status run_merge(const job *j, way *w, double *ms) {
+    if (!values[OPTION_MERGE].given) return PRUNESID_OK;
+    const uint64_t start = bench_clock_ns();
+    const prunesid_status status = prunesid_merge(&w->input, w->indices, j->n_kept,
+        w->details.representative, values[OPTION_MERGE].real, w->merged, j->d);
+    *ms = bench_ms_since(start);
+    return status;
+}
+
 static void note_stages(const prunesid_stats *stats, samples *s, size_t run) {
     const uint64_t ns[N_STAGES] = {
         stats->ns_matrix, stats->ns_svd, stats->ns_redundancy, stats->ns_nms, stats->ns_quotas};
     for (size_t i = 0; i < N_STAGES; i++) s->stage[i][run] = (double)ns[i] * 1e-6;
+    s->represent[run] = (double)stats->ns_represent * 1e-6;
 }
 
 /* As many runs as --reps says, or as fit the time that one run of each lets expect. */
@@ -233,15 +251,23 @@ static size_t choose_reps(double ms_of_one) {
     return fitting < 3 ? 3 : fitting > MAX_REPS ? MAX_REPS : (size_t)fitting;
 }
 
-/* One run of each, which warms up as well. Neither dtype nor workers may change what is kept. */
+static int are_same(const int32_t *a, const int32_t *b, size_t n) {
+    return a == NULL || memcmp(a, b, n * sizeof *a) == 0;
+}
+
+/* One run of each, which warms up as well. Neither dtype nor workers may change what is kept, nor
+ * what stands for what. */
 static prunesid_status run_once(job *j, double *ms_of_all) {
     double ms = 0.0;
     prunesid_status status = run_select(j, &j->asked, ms_of_all);
+    if (status == PRUNESID_OK) status = run_merge(j, &j->asked, &ms);
+    *ms_of_all += ms;
     if (status == PRUNESID_OK && j->has_plain) {
         status = run_select(j, &j->plain, &ms);
         *ms_of_all += ms;
         if (status == PRUNESID_OK &&
-            memcmp(j->asked.indices, j->plain.indices, j->n_kept * sizeof(int32_t)) != 0)
+            !(are_same(j->asked.indices, j->plain.indices, j->n_kept) &&
+                are_same(j->asked.details.representative, j->plain.details.representative, j->T)))
             exit(report("select", "another dtype or other workers keep other tokens"));
     }
     *ms_of_all += run_gemm(j) + run_peak(j);
@@ -255,14 +281,15 @@ static prunesid_status run_all(job *j, samples *s) {
     prunesid_status status = run_once(j, &ms);
     if (status != PRUNESID_OK) return status;
     s->n = choose_reps(ms);
-    double **const lists[] = {&s->select, &s->plain, &s->gemm, &s->peak, &s->stage[0], &s->stage[1],
-        &s->stage[2], &s->stage[3], &s->stage[4]};
+    double **const lists[] = {&s->select, &s->represent, &s->merge, &s->plain, &s->gemm, &s->peak,
+        &s->stage[0], &s->stage[1], &s->stage[2], &s->stage[3], &s->stage[4]};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         *lists[i] = (double *)bench_allocate(s->n, sizeof **lists[i]);
     const uint64_t start = bench_clock_ns(), cpu_start = bench_cpu_ns();
     for (size_t run = 0; run < s->n && status == PRUNESID_OK; run++) {
         status = run_select(j, &j->asked, &s->select[run]);
         note_stages(&j->asked.details.stats, s, run);
+        if (status == PRUNESID_OK) status = run_merge(j, &j->asked, &s->merge[run]);
         if (status == PRUNESID_OK && j->has_plain)
             status = run_select(j, &j->plain, &s->plain[run]);
         s->gemm[run] = run_gemm(j);
@@ -308,7 +335,7 @@ static prunesid_status run_images(job *j, images *all) {
 /* ---- results ------------------------------------------------------------------------------ */
 
 typedef struct result {
-    double median_ms, min_ms, stages_ms[N_STAGES], gemm_ms;
+    double median_ms, min_ms, stages_ms[N_STAGES], represent_ms, merge_ms, gemm_ms;
     double plain_ms;    /* -1 for none */
     double peak_gflops; /* the best that any sgemm of this run reached */
     double gemm_share;  /* of the peak */
@@ -325,6 +352,8 @@ static result summarise(const job *j, samples *s) {
     r.median_ms = bench_median(s->select, s->n);
     r.min_ms = s->select[0];
     for (size_t i = 0; i < N_STAGES; i++) r.stages_ms[i] = bench_median(s->stage[i], s->n);
+    r.represent_ms = bench_median(s->represent, s->n);
+    r.merge_ms = values[OPTION_MERGE].given ? bench_median(s->merge, s->n) : 0.0;
     r.plain_ms = j->has_plain ? bench_median(s->plain, s->n) : -1.0;
     r.gemm_ms = bench_median(s->gemm, s->n);
     bench_median(s->peak, s->n);
@@ -370,6 +399,11 @@ static void print_json(const job *j, const samples *s, const result *r, const im
     printf(", \"workspace_bytes\": %zu, \"iterations\": %d, \"groups\": %zu, \"refined\": %zu",
         j->workspace_bytes, stats->svd_steps, stats->n_groups, stats->n_refined);
     printf(", \"peak_gflops\": %.6g, \"gemm_share\": %.4g", r->peak_gflops, r->gemm_share);
+    if (j->asked.details.representative != NULL)
+        printf(", \"represent\": \"%s\", \"represent_ms\": %.6g, \"coverage\": %.6g",
+            scope_name(j->asked.details.scope), r->represent_ms, stats->coverage);
+    if (values[OPTION_MERGE].given)
+        printf(", \"merge\": %.6g, \"merge_ms\": %.6g", values[OPTION_MERGE].real, r->merge_ms);
     if (values[OPTION_IMAGES].given) print_images_json(all);
     puts("}");
 }
@@ -404,6 +438,13 @@ static void print_table(const job *j, const samples *s, const result *r, const i
         printf("  %-20s %10.3f ms %3.0f %%\n", stage_names[i], r->stages_ms[i],
             100.0 * r->stages_ms[i] / r->median_ms);
     }
+    if (j->asked.details.representative != NULL) {
+        printf("  represent, %-9s %10.3f ms %3.0f %%: %.2f of the rest, coverage %.3f\n",
+            scope_name(j->asked.details.scope), r->represent_ms,
+            100.0 * r->represent_ms / r->median_ms,
+            r->represent_ms / (r->median_ms - r->represent_ms), stats->coverage);
+    }
+    if (values[OPTION_MERGE].given) printf("%-22s %10.3f ms\n", "merge", r->merge_ms);
     if (j->has_plain) {
         printf("%-22s %10.3f ms: %.2f times the above\n", "f32 by one worker", r->plain_ms,
             r->plain_ms / r->median_ms);
@@ -439,11 +480,16 @@ static prunesid_status set_up_way(job *j, way *w, size_t dtype, size_t n_workers
     const void *const tokens = dtype != PRUNESID_F32 ? (void *)j->halves : j->floats;
     w->input = prunesid_input_init(tokens, (prunesid_dtype)dtype, j->T, j->d);
     w->details = prunesid_details_init();
+    if (values[OPTION_REPRESENT].given || values[OPTION_MERGE].given) {
+        w->details.scope = (prunesid_scope)values[OPTION_REPRESENT].number;
+        w->details.representative = (int32_t *)bench_allocate(j->T, sizeof(int32_t));
+    }
     const prunesid_status status = prunesid_workspace_size(&w->config, j->T, j->d, &n_bytes);
     if (status != PRUNESID_OK) return status;
     j->workspace_bytes = larger(j->workspace_bytes, n_bytes);
     j->n_kept = prunesid_n_kept(&w->config, j->T);
     w->indices = (int32_t *)bench_allocate(j->n_kept, sizeof(int32_t));
+    w->merged = bench_floats(j->n_kept, j->d);
     return PRUNESID_OK;
 }
 

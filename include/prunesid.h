@@ -12,6 +12,8 @@
  *                     survivor so far is at most tau
  *     6. quotas       the budget N is shared over the groups by their survivors
  *     7. dynamic      over a batch, N_b is proportional to phi_b: rich images get more
+ *   And, not the paper's and only if asked for: 8. merge, each dropped token into the kept one that
+ *   represents it.
  *
  * USE
  *   #include "prunesid.h"        everything is static inline; link -llapacke -lopenblas -lm
@@ -29,13 +31,14 @@
  *   one after the other and so lists what follows; each stage is a section of its own, found by its
  *   tag: >>constants >>tools >>select >>rules >>checks >>workspace >>workers >>psca (with >>matrix
  *   >>basis >>krylov >>ritz >>verdict >>refine >>exact) >>redundancy >>group >>threshold >>nms
- *   >>quotas >>budgets >>batch >>prompt >>kernels. A section reads what stands above it and the
- *   prototypes that >>tools and >>select end and begin with.
+ *   >>quotas >>represent >>budgets >>batch >>merge >>prompt >>kernels. A section reads what stands
+ *   above it and the prototypes that >>tools and >>select end and begin with.
  *
  * HOW TIES ARE BROKEN
- *   The lower index first: of two components for a token's group, of two tokens by score, of two
- *   groups by survivors, of two remainders. Rows of the same bits have the same loadings. Where
- *   float64 itself cannot tell two loadings apart, its own rounding decides.
+ *   The lower index first: of two components for a token's group, of two tokens by score or as
+ *   representatives, of two groups by survivors, of two remainders. Rows of the same bits have the
+ *   same loadings and cosines. Where float64 itself cannot tell two of them apart, its own rounding
+ *   decides.
  *
  * LINKAGE
  *   inline   Include the header in any number of units: every function is static inline.
@@ -150,7 +153,10 @@ extern "C" {
     X(PRUNESID_ERROR_NOT_RUN, -133, "the caller's threads did not run this region")                \
     X(PRUNESID_ERROR_POLICY, -134, "unknown position policy")                                      \
     X(PRUNESID_ERROR_LAYOUT, -135, "unknown layout or width of position ids")                      \
-    X(PRUNESID_ERROR_POSITIONS, -136, "a position id is out of range or in the span before it")
+    X(PRUNESID_ERROR_POSITIONS, -136, "a position id is out of range or in the span before it")    \
+    X(PRUNESID_ERROR_SCOPE, -137, "unknown scope of representatives")                              \
+    X(PRUNESID_ERROR_REPRESENTATIVE, -138, "a representative is not one of the kept tokens")       \
+    X(PRUNESID_ERROR_WEIGHT, -139, "the weight of a merge must be between 0 and 1")
 
 typedef enum prunesid_status {
 #define PRUNESID_X_(name, value, text) name = value,
@@ -298,6 +304,8 @@ typedef struct prunesid_stats {
     prunesid_preset preset; /* whose rules were used: AUTO resolved */
     size_t n_groups;        /* K; 0 where nothing was pruned */
     size_t n_survivors;     /* tokens that NMS left, protected ones included */
+    double coverage;        /* mean over all T tokens of the cosine to the representative, 1 for a
+                             * kept one: what was lost. 0 if no representatives were asked for */
     prunesid_svd svd;       /* the method used: EXACT where KRYLOV gave up */
     int svd_steps;          /* block Krylov steps; 0 where EXACT came at once */
     double svd_residual;    /* KRYLOV: max_k |A A^T v_k - s_k^2 v_k| / s_k^2; else 0 */
@@ -305,23 +313,34 @@ typedef struct prunesid_stats {
     int lapack_info; /* what LAPACK said when KRYLOV gave up because of it; -1000: success, with
                              * NaN in the answer; else 0 */
     /* Nanoseconds of each stage, by config.clock_ns. PSCA is two of them: making A, and its SVD;
-     * where EXACT comes at once ns_svd has both. Groups and details are in none. */
-    uint64_t ns_redundancy, ns_matrix, ns_svd, ns_nms, ns_quotas;
+     * where EXACT comes at once ns_svd has both. Groups and the rest of details are in none. */
+    uint64_t ns_redundancy, ns_matrix, ns_svd, ns_nms, ns_quotas, ns_represent;
 } prunesid_stats;
+
+/* Which of the kept tokens may stand for a dropped one. */
+typedef enum prunesid_scope {
+    PRUNESID_SCOPE_ALL = 0,  /* all */
+    PRUNESID_SCOPE_GROUP = 1 /* those of its group, or all if that keeps none */
+} prunesid_scope;
 
 /* What else a selection tells. The arrays are the caller's; each may be NULL. */
 typedef struct prunesid_details {
-    int32_t *order;          /* [n_kept] the kept tokens as picked: protected ones, then by group */
-    int32_t *group;          /* [T] group of each token, -1 where nothing was pruned */
-    uint8_t *state;          /* [T] prunesid_state of each token */
-    float *loading;          /* [T] |V_i,g(i)|, 0 where nothing was pruned */
-    int32_t *representative; /* [T] the kept token that stands for each: itself, or the one of its
-                              * group (of all, if that keeps none) with the largest cosine in
-                              * float32, the lower index first among equals */
-    prunesid_stats stats;    /* written */
+    int32_t *order; /* [n_kept] the kept tokens as picked: protected ones, then by group */
+    int32_t *group; /* [T] group of each token, -1 where nothing was pruned */
+    uint8_t *state; /* [T] prunesid_state of each token */
+    float *loading; /* [T] |V_i,g(i)|, 0 where nothing was pruned */
+    /* Representatives, for prunesid_merge and for masks; found if one of the three is not NULL. */
+    prunesid_scope scope;    /* read: who may be one; default PRUNESID_SCOPE_ALL */
+    int32_t *representative; /* [T] the kept token that stands for each: itself if it is kept, else
+                              * the one with the largest cosine as float64 has it, the lower index
+                              * first among equals */
+    int32_t *count;          /* [n_kept] tokens that each kept one stands for, itself among them */
+    float *log_count;     /* [n_kept] ln count: added to what a kept token's key gets as attention
+                              * logits, it weighs like as many tokens. A bias of a mask's column */
+    prunesid_stats stats; /* written */
 } prunesid_details;
 
-/* No arrays, stats all 0. */
+/* No arrays, PRUNESID_SCOPE_ALL, stats all 0. */
 PRUNESID_PUBLIC_ prunesid_details prunesid_details_init(void);
 
 /* min(N - reserved, T): how many indices prunesid_select writes; 0 if N <= reserved. */
@@ -346,10 +365,10 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_workspace_size(
  *   details    NULL, or arrays and stats to be written
  * Cost: KRYLOV about 4 T d m flops with m about 2 K + 6 b basis vectors in blocks of b = 4;
  *   EXACT T d min(T, d) float64 flops and 4/3 min(T, d)^3 for the eigenvectors. NMS at most
- *   d (pairs inside groups) flops, none if tau >= 1; details->representative up to 2 T n_kept d.
+ *   d (pairs inside groups) flops, none if tau >= 1; representatives as prunesid_represent.
  * Status: NULL, the configuration's (PRESET, SVD, BUDGET, RESERVED, GROUPS, THREADS), the input's
  *   (EMPTY, DIMENSION, OVERFLOW, DTYPE, STRIDE, ALIGNMENT, *_NOT_FINITE, PROTECTED_*), CAPACITY,
- *   WORKSPACE_*, LAPACK. */
+ *   SCOPE, WORKSPACE_*, LAPACK. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_select(const prunesid_config *config,
     const prunesid_input *input, void *workspace, size_t workspace_bytes, int32_t *indices,
     size_t capacity, prunesid_details *details);
@@ -482,6 +501,26 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows
     size_t row_stride_bytes, const int32_t *indices, size_t n_indices, void *out,
     size_t out_stride_bytes);
 
+/* Kept rows and what stands behind them: out row j = (1 - a) x_i + a mean of the rows that token
+ * i = indices[j] represents, itself among them. Sums are of float64, rounded once, to nearest even.
+ *   rows            any features of the tokens as an input: their pointer, dtype, T, width, row
+ *                   stride, and first, from which indices and representatives count. Its scores,
+ *                   loadings and protected tokens are not looked at. Of several planes, as in
+ *                   DeepStack's [L, T, H], merge each
+ *   indices         [n_kept] ascending
+ *   representative  [T] of details, or of prunesid_represent; a kept token is its own
+ *   weight          a in [0, 1]; 1 / 2 is a good one; 0 gathers
+ *   out             [n_kept, width] of rows' dtype, written; row stride ld_out >= width. Or
+ *                   rows->tokens themselves, with their stride: the merged rows come first then, as
+ *                   by prunesid_gather, and what is behind them is not as it was
+ * Elements that are not finite are not looked for. They reach their own channel of the one row that
+ * they are merged into; a row that stands for itself alone is copied bit by bit.
+ * Cost: reads rows once, n_kept T / 4 comparisons a KiB of a row; no workspace.
+ * Status: OK, NULL, the input's (EMPTY, DIMENSION, OVERFLOW, DTYPE, STRIDE, ALIGNMENT; ld_out's
+ *   too), WEIGHT, INDEX, REPRESENTATIVE. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_merge(const prunesid_input *rows, const int32_t *indices,
+    size_t n_kept, const int32_t *representative, double weight, void *out, size_t ld_out);
+
 /* Visual tokens in a row of a prompt: the placeholders of an image. */
 typedef struct prunesid_span {
     size_t first, n_tokens;
@@ -592,6 +631,19 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
 PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
     const prunesid_input *input, const int32_t *n_members, const int32_t *n_survivors,
     void *workspace, size_t workspace_bytes, int32_t *quota);
+
+/* Representatives of any choice of tokens, an even grid's say: what details would tell of it.
+ *   indices  [prunesid_n_kept(config, T)] the kept tokens, ascending, counted from input->first
+ *   group    [T] in [0, K): each token looks among the kept ones of its group; NULL: among all
+ *   representative, count, log_count  as in details; each may be NULL
+ *   coverage  as in stats; or NULL
+ * Cost: 2 T n_kept d float32 flops, T n_kept d / K where groups are as large as another; cosines
+ *   within twice the rounding bound of the largest are taken again in float64.
+ * Status: as prunesid_select but CAPACITY, SCOPE and LAPACK, and INDEX, GROUP_INDEX. */
+PRUNESID_PUBLIC_ prunesid_status prunesid_represent(const prunesid_config *config,
+    const prunesid_input *input, const int32_t *indices, const int32_t *group, void *workspace,
+    size_t workspace_bytes, int32_t *representative, int32_t *count, float *log_count,
+    double *coverage);
 
 #ifdef __cplusplus
 }
@@ -736,6 +788,9 @@ struct prunesid_complex_double_;
 #define PRUNESID_PASSES_ 10
 #define PRUNESID_PASSES_ALONE_ 4
 
+/* Channels at a time on the stack: 8 KiB of float64, and a row of d = 1024 is one piece. */
+#define PRUNESID_PIECE_ 1024
+
 /* Rows of A in float64 at a time: 4 of d = 1024 are a first level cache's 32 KiB. */
 #define PRUNESID_PASS_ROWS_ 4
 
@@ -850,12 +905,16 @@ typedef struct prunesid_kernels_ {
     void (*sigmoid_centred)(const float *x, size_t n, float *out);
     double (*unit)(const float *x, size_t n, double *sums);
     float (*dot)(const float *x, const float *y, size_t n);
+    double (*dot64)(const float *x, const float *y, size_t n);
     void (*widen64)(const float *x, size_t n, double *out);
+    void (*scale)(const float *x, size_t n, double factor, float *out);
+    void (*add)(const float *x, size_t n, double *sums);
     void (*sigmoid64)(const float *x, size_t n, const double *mean, double *out);
     void (*pass64)(const double *a, size_t n, size_t d, const double *w, double *y, double *z);
     double noise; /* of its products, see >>verdict */
     /* Of X, and of Y, that a tile of the products takes; 0: there are none, BLAS multiplies. */
     size_t rows, y_rows, columns;
+    size_t lanes; /* partial sums that rows_by_rows adds up for one number */
     void (*rows_by_rows)(size_t m, size_t n, size_t k, const float *x, size_t ldx, const float *y,
         size_t ldy, float *out, size_t ldo);
     void (*rows_by_far_rows)(size_t m, size_t n, size_t k, const float *x, size_t ldx,
@@ -906,6 +965,8 @@ typedef struct prunesid_grouping_ {
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_image_(
     const prunesid_config *config, const prunesid_input *input);
 
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_scope_(const prunesid_details *details);
+
 /* >>workspace: checks everything that needs no token and lays out the workspace. */
 PRUNESID_PRIVATE_ prunesid_status prunesid_open_(const prunesid_config *config,
     const prunesid_input *input, void *workspace, size_t workspace_bytes, prunesid_job_ *job);
@@ -943,6 +1004,12 @@ PRUNESID_PRIVATE_ void prunesid_share_quotas_(
     const prunesid_job_ *job, const int32_t *n_members, const int32_t *n_survivors, int32_t *quota);
 PRUNESID_PRIVATE_ void prunesid_pick_(
     const prunesid_job_ *job, const prunesid_grouping_ *rest, const double *key);
+
+/* >>represent: who stands for whom, of the tokens that job->state keeps. */
+PRUNESID_PRIVATE_ void prunesid_find_representatives_(
+    const prunesid_job_ *job, const int32_t *group);
+PRUNESID_PRIVATE_ double prunesid_write_representatives_(
+    const prunesid_job_ *job, int32_t *representative, int32_t *count, float *log_count);
 
 /* What EXACT needs: float64 on the smaller side, n = min(T, d). */
 typedef struct prunesid_eigen_ {
@@ -1019,6 +1086,18 @@ typedef struct prunesid_refiner_ {
     int is_float64;     /* A's entries in passes: else float32 ones */
 } prunesid_refiner_;
 
+/* What representatives need, when all else is done. */
+typedef struct prunesid_nearest_ {
+    int32_t *kept, *dropped; /* [n_kept] and [T] at most: tokens, group after group */
+    int32_t *begin;          /* [K + 1] where each group's kept ones do */
+    float *unit;             /* [n_kept, dp] kept rows over their lengths, in that order */
+    float *panel;            /* [n_chunks, ROWS, dp] the same of some dropped ones, for each task */
+    float *product;          /* [n_chunks, n_kept, ROWS] the cosines of the two */
+    int32_t *who;            /* [T] the representative of each */
+    int32_t *tally;          /* [T] how many each stands for */
+    double *cosine;          /* [T] to its representative */
+} prunesid_nearest_;
+
 struct prunesid_job_ {
     const prunesid_input *x;
     const prunesid_rules *rules;
@@ -1055,20 +1134,18 @@ struct prunesid_job_ {
     uint8_t *survives;       /* [T] NMS, by a group of its own; of tokens that are not protected */
     prunesid_rank_ *ranking; /* [max(T, K)] scratch */
     prunesid_grouping_ all, rest; /* with and without the protected tokens */
-    /* These three lie in the same bytes: the first two are done when NMS begins. */
+    /* These lie in the same bytes: the first two are done when NMS begins, and all when
+     * representatives are looked for. */
     prunesid_exact_ exact;
     prunesid_krylov_ krylov;
     prunesid_refiner_ refiner;
+    prunesid_nearest_ nearest;
     float *widened; /* [T, d] the tokens in float32, where they are not: in A's place */
 };
 
 PRUNESID_PRIVATE_ uint64_t prunesid_now_(const prunesid_job_ *job) {
     return job->clock_ns != NULL ? job->clock_ns() : 0;
 }
-
-/* Of the kept indices the one nearest to token i, of its own group or else of all. */
-PRUNESID_PRIVATE_ int32_t prunesid_representative_(
-    const prunesid_job_ *job, const int32_t *indices, size_t i);
 
 /* After n_kept tokens are marked in job->state, and stood in order in job->picked. */
 PRUNESID_PRIVATE_ void prunesid_write_selection_(const prunesid_job_ *job,
@@ -1086,11 +1163,15 @@ PRUNESID_PRIVATE_ void prunesid_write_selection_(const prunesid_job_ *job,
         if (details->group != NULL) details->group[i] = was_pruned ? job->group[i] : -1;
         if (details->loading != NULL) details->loading[i] = was_pruned ? job->loading[i] : 0.0f;
         if (details->state != NULL) details->state[i] = job->state[i];
-        if (details->representative != NULL)
-            details->representative[i] = job->state[i] == PRUNESID_KEPT
-                                             ? first + (int32_t)i
-                                             : prunesid_representative_(job, indices, i);
     }
+    if (details->representative == NULL && details->count == NULL && details->log_count == NULL)
+        return;
+    const uint64_t started = prunesid_now_(job);
+    const int in_group = details->scope == PRUNESID_SCOPE_GROUP && was_pruned;
+    prunesid_find_representatives_(job, in_group ? job->group : NULL);
+    details->stats.coverage = prunesid_write_representatives_(
+        job, details->representative, details->count, details->log_count);
+    details->stats.ns_represent = prunesid_now_(job) - started;
 }
 
 PRUNESID_PRIVATE_ void prunesid_keep_all_(const prunesid_job_ *job) {
@@ -1099,8 +1180,6 @@ PRUNESID_PRIVATE_ void prunesid_keep_all_(const prunesid_job_ *job) {
         job->picked[i] = (int32_t)i;
     }
 }
-
-PRUNESID_PRIVATE_ void prunesid_widen_tokens_(const prunesid_job_ *job);
 
 /* NMS, quotas and the choice, from groups and keys. */
 PRUNESID_PRIVATE_ void prunesid_choose_(const prunesid_job_ *job, prunesid_stats *stats) {
@@ -1158,9 +1237,6 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_run_stages_(
         if (n_open == 0 || !prunesid_improve_components_(job, &stats, &status)) break;
     }
     PRUNESID_TRY_(status);
-
-    const int wants_pairs = details != NULL && details->representative != NULL;
-    if (wants_pairs && stats.tau >= 1.0) prunesid_widen_tokens_(job); /* else NMS has */
     prunesid_write_selection_(job, &stats, indices, details);
     return PRUNESID_OK;
 }
@@ -1172,6 +1248,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select(const prunesid_config *config,
     PRUNESID_TRY_(prunesid_open_(config, input, workspace, workspace_bytes, &job));
     if (indices == NULL) return PRUNESID_ERROR_NULL;
     if (capacity < job.n_kept) return PRUNESID_ERROR_CAPACITY;
+    if (details != NULL) PRUNESID_TRY_(prunesid_check_scope_(details));
     return prunesid_run_stages_(&job, indices, details);
 }
 
@@ -1375,6 +1452,10 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_check_image_(
     return input->scores != NULL ? prunesid_check_data_(input->scores, sizeof(float)) : PRUNESID_OK;
 }
 
+PRUNESID_PRIVATE_ prunesid_status prunesid_check_scope_(const prunesid_details *details) {
+    return (unsigned)details->scope > PRUNESID_SCOPE_GROUP ? PRUNESID_ERROR_SCOPE : PRUNESID_OK;
+}
+
 PRUNESID_PRIVATE_ prunesid_status prunesid_check_workspace_(
     size_t needed, const void *workspace, size_t bytes) {
     if (workspace == NULL) return PRUNESID_ERROR_NULL;
@@ -1398,6 +1479,11 @@ PRUNESID_PRIVATE_ size_t prunesid_chunk_rows_(size_t n) {
 
 PRUNESID_PRIVATE_ size_t prunesid_n_chunks_(size_t n) {
     return (n + prunesid_chunk_rows_(n) - 1) / prunesid_chunk_rows_(n);
+}
+
+/* The most chunks that n rows or fewer are cut into: there may be fewer of more rows. */
+PRUNESID_PRIVATE_ size_t prunesid_most_chunks_(size_t n) {
+    return prunesid_min_((n - 1) / (8 * PRUNESID_ROWS_) + 1, PRUNESID_CHUNKS_);
 }
 
 PRUNESID_PRIVATE_ prunesid_chunk_ prunesid_chunk_at_(size_t n, size_t c) {
@@ -1529,7 +1615,7 @@ PRUNESID_PRIVATE_ void prunesid_take_krylov_(prunesid_arena_ *arena, prunesid_jo
     const size_t k = prunesid_krylov_groups_(job->K, job->n);
     const size_t b = PRUNESID_BLOCK_, m = prunesid_krylov_most_(k, job->n);
     krylov->most = m;
-    const size_t n_chunks = prunesid_n_chunks_(job->T), T = job->T, d = job->d, sp = job->sp;
+    const size_t n_chunks = prunesid_most_chunks_(job->T), T = job->T, d = job->d, sp = job->sp;
     const size_t longer = prunesid_max_(sp, job->Tp);
     PRUNESID_TAKE_(krylov->A, float, prunesid_multiply_size_(T, job->dp)); /* first: job->widened */
     PRUNESID_TAKE_(krylov->channel_sum, double, prunesid_multiply_size_(n_chunks, d));
@@ -1567,7 +1653,7 @@ PRUNESID_PRIVATE_ void prunesid_take_refiner_(prunesid_arena_ *arena, prunesid_j
     prunesid_refiner_ *r = &job->refiner;
     const size_t T = job->T, d = job->d, most = job->krylov.most;
     const size_t n = prunesid_refiner_most_(prunesid_krylov_groups_(job->K, job->n));
-    const size_t n_chunks = prunesid_n_chunks_(T);
+    const size_t n_chunks = prunesid_most_chunks_(T);
     PRUNESID_TAKE_(r->columns, int32_t, n);
     PRUNESID_TAKE_(r->is_in, uint8_t, most);
     PRUNESID_TAKE_(r->W, double, prunesid_multiply_size_(n, d));
@@ -1588,10 +1674,24 @@ PRUNESID_PRIVATE_ void prunesid_take_refiner_(prunesid_arena_ *arena, prunesid_j
     r->scratch = r->part; /* parts are added up before anything is turned */
 }
 
+PRUNESID_PRIVATE_ void prunesid_take_nearest_(prunesid_arena_ *arena, prunesid_job_ *job) {
+    prunesid_nearest_ *nearest = &job->nearest;
+    const size_t rows = prunesid_most_chunks_(job->T) * PRUNESID_ROWS_;
+    PRUNESID_TAKE_(nearest->kept, int32_t, job->n_kept);
+    PRUNESID_TAKE_(nearest->dropped, int32_t, job->T);
+    PRUNESID_TAKE_(nearest->begin, int32_t, job->K + 1);
+    PRUNESID_TAKE_(nearest->unit, float, prunesid_multiply_size_(job->n_kept, job->dp));
+    PRUNESID_TAKE_(nearest->panel, float, prunesid_multiply_size_(rows, job->dp));
+    PRUNESID_TAKE_(nearest->product, float, prunesid_multiply_size_(rows, job->n_kept));
+    PRUNESID_TAKE_(nearest->who, int32_t, job->T);
+    PRUNESID_TAKE_(nearest->tally, int32_t, job->T);
+    PRUNESID_TAKE_(nearest->cosine, double, job->T);
+}
+
 /* What prunesid_redundancy needs: the beginning of every workspace. */
 PRUNESID_PRIVATE_ void prunesid_take_redundancy_(prunesid_arena_ *arena, prunesid_job_ *job) {
     PRUNESID_TAKE_(job->inverse, double, job->T);
-    const size_t n_chunks = prunesid_n_chunks_(job->T);
+    const size_t n_chunks = prunesid_most_chunks_(job->T);
     PRUNESID_TAKE_(job->unit_sum, double, prunesid_multiply_size_(n_chunks, job->d));
     PRUNESID_TAKE_(job->row, float, prunesid_multiply_size_(n_chunks, job->d));
 }
@@ -1618,6 +1718,8 @@ PRUNESID_PRIVATE_ void prunesid_lay_out_(prunesid_arena_ *arena, prunesid_job_ *
     prunesid_take_grouping_(arena, T, K, &job->rest);
 
     const size_t shared = arena->used;
+    prunesid_take_nearest_(arena, job);
+    arena->used = shared;
     PRUNESID_TAKE_(job->widened, float, prunesid_multiply_size_(T, job->dp));
     if (K > job->n) return; /* loadings of the engine: no SVD of ours */
     arena->used = shared;
@@ -3012,9 +3114,17 @@ PRUNESID_PRIVATE_ void prunesid_widen_tokens_(const prunesid_job_ *job) {
         prunesid_float_row_(job->kernels, job->x, i, 0, job->d, job->widened + i * job->d);
 }
 
+/* cos(x_i, x_j), whatever the dtype to the same bits. */
 PRUNESID_PRIVATE_ double prunesid_cosine64_(const prunesid_job_ *job, size_t i, size_t j) {
-    const float *x = prunesid_float_token_(job, i), *y = prunesid_float_token_(job, j);
-    return prunesid_dot64_(x, y, job->d) * job->inverse[i] * job->inverse[j];
+    float buffers[2][PRUNESID_PIECE_];
+    double sum = 0.0;
+    for (size_t at = 0, n; at < job->d; at += n) {
+        n = prunesid_min_(job->d - at, PRUNESID_PIECE_);
+        const float *x = prunesid_float_row_(job->kernels, job->x, i, at, n, buffers[0]);
+        const float *y = prunesid_float_row_(job->kernels, job->x, j, at, n, buffers[1]);
+        sum += job->kernels->dot64(x, y, n);
+    }
+    return sum * job->inverse[i] * job->inverse[j];
 }
 
 /* cos(x_i, x_j) within (d + 8) 2 u; 0, and nothing is found, where float32 cannot hold it. */
@@ -3034,23 +3144,6 @@ PRUNESID_PRIVATE_ int prunesid_is_similar_(
     double cosine;
     if (prunesid_cosine32_(job, i, j, &cosine) && fabs(cosine - tau) > bound) return cosine > tau;
     return prunesid_cosine64_(job, i, j) > tau;
-}
-
-PRUNESID_PRIVATE_ int32_t prunesid_representative_(
-    const prunesid_job_ *job, const int32_t *indices, size_t i) {
-    int32_t best = -1;
-    double nearest = 0.0;
-    for (int in_group = 1; in_group >= 0 && best < 0; in_group--)
-        for (size_t c = 0; c < job->n_kept; c++) {
-            const size_t j = (size_t)indices[c] - job->x->first;
-            double cosine;
-            if (in_group && job->group[j] != job->group[i]) continue;
-            if (!prunesid_cosine32_(job, i, j, &cosine)) cosine = prunesid_cosine64_(job, i, j);
-            if (best >= 0 && cosine <= nearest) continue;
-            best = indices[c];
-            nearest = cosine;
-        }
-    return best;
 }
 
 /* Deals the tokens out to job->ranking, group after group, each to be ranked by score. */
@@ -3351,6 +3444,162 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
     return PRUNESID_OK;
 }
 
+/* ---- >>represent: the kept token that is most like each ------------------------------------- */
+
+PRUNESID_PRIVATE_ size_t prunesid_group_of_(const int32_t *group, size_t i) {
+    return group != NULL ? (size_t)group[i] : 0;
+}
+
+/* The tokens that are kept, or those that are not, group after group, ascending in each; begin
+ * [K + 1]: where each group does. */
+PRUNESID_PRIVATE_ void prunesid_sort_by_group_(
+    const prunesid_job_ *job, const int32_t *group, int is_kept, int32_t *begin, int32_t *sorted) {
+    memset(begin, 0, (job->K + 1) * sizeof(int32_t));
+    memset(job->cursor, 0, job->K * sizeof(int32_t));
+    for (size_t i = 0; i < job->T; i++)
+        if ((job->state[i] == PRUNESID_KEPT) == is_kept) begin[prunesid_group_of_(group, i) + 1]++;
+    for (size_t k = 0; k < job->K; k++) begin[k + 1] += begin[k];
+    for (size_t i = 0; i < job->T; i++) {
+        const size_t k = prunesid_group_of_(group, i);
+        if ((job->state[i] == PRUNESID_KEPT) == is_kept)
+            sorted[begin[k] + job->cursor[k]++] = (int32_t)i;
+    }
+}
+
+/* x_i / |x_i| in float32, padded with zeros, by task c. */
+PRUNESID_PRIVATE_ void prunesid_write_unit_(
+    const prunesid_job_ *job, size_t i, size_t c, float *out) {
+    const float *row = prunesid_row_(job, i, 0, job->d, c);
+    job->kernels->scale(row, job->d, job->inverse[i], out);
+    memset(out + job->d, 0, (job->dp - job->d) * sizeof(float));
+}
+
+/* Task c: a chunk of the kept rows. */
+PRUNESID_PRIVATE_ void prunesid_kept_unit_task_(
+    const prunesid_job_ *job, const void *data, size_t c) {
+    const prunesid_chunk_ chunk = prunesid_chunk_at_(job->n_kept, c);
+    (void)data;
+    for (size_t u = chunk.begin; u < chunk.end; u++)
+        prunesid_write_unit_(job, (size_t)job->nearest.kept[u], c, job->nearest.unit + u * job->dp);
+}
+
+/* Token j may represent token i. */
+PRUNESID_PRIVATE_ void prunesid_propose_(const prunesid_job_ *job, int32_t i, int32_t j) {
+    const double cosine = prunesid_cosine64_(job, (size_t)i, (size_t)j);
+    int32_t *who = &job->nearest.who[i];
+    double *nearest = &job->nearest.cosine[i];
+    if (*who >= 0 && (cosine < *nearest || (cosine <= *nearest && j > *who))) return;
+    *who = j;
+    *nearest = cosine;
+}
+
+/* The representatives of n <= ROWS tokens of group k. A cosine in float32 is within u for each term
+ * of a partial sum, 4 u to add these up, and u for each of the two unit rows; and least is rounded.
+ * What lies within twice that of the largest may be the largest. */
+PRUNESID_PRIVATE_ void prunesid_represent_tokens_(
+    const prunesid_job_ *job, size_t c, size_t k, const int32_t *tokens, size_t n) {
+    const prunesid_nearest_ *nearest = &job->nearest;
+    const double terms = (double)job->dp / (double)job->kernels->lanes;
+    const double doubt = 2.0 * (terms + 8.0) * PRUNESID_U_;
+    float *panel = nearest->panel + c * PRUNESID_ROWS_ * job->dp;
+    float *product = nearest->product + c * PRUNESID_ROWS_ * job->n_kept;
+    float least[PRUNESID_ROWS_];
+    size_t begin = (size_t)nearest->begin[k], end = (size_t)nearest->begin[k + 1];
+    if (begin == end) { /* its group keeps none */
+        begin = 0;
+        end = job->n_kept;
+    }
+    for (size_t r = 0; r < n; r++)
+        prunesid_write_unit_(job, (size_t)tokens[r], c, panel + r * job->dp);
+    prunesid_rows_by_rows_(job->kernels, end - begin, n, job->dp, nearest->unit + begin * job->dp,
+        job->dp, panel, job->dp, 0, product, PRUNESID_ROWS_);
+    for (size_t r = 0; r < n; r++) {
+        float most = product[r];
+        for (size_t u = 1; u < end - begin; u++) {
+            const float cosine = product[u * PRUNESID_ROWS_ + r];
+            most = cosine > most ? cosine : most;
+        }
+        least[r] = (float)((double)most - doubt);
+        nearest->who[tokens[r]] = -1;
+    }
+    for (size_t u = 0; u < end - begin; u++)
+        for (size_t r = 0; r < n; r++)
+            if (product[u * PRUNESID_ROWS_ + r] >= least[r])
+                prunesid_propose_(job, tokens[r], nearest->kept[begin + u]);
+}
+
+/* Task c: a chunk of the dropped tokens, in panels of one group. */
+PRUNESID_PRIVATE_ void prunesid_represent_task_(
+    const prunesid_job_ *job, const void *data, size_t c) {
+    const int32_t *group = (const int32_t *)data, *dropped = job->nearest.dropped;
+    const prunesid_chunk_ chunk = prunesid_chunk_at_(job->T - job->n_kept, c);
+    for (size_t at = chunk.begin, n; at < chunk.end; at += n) {
+        const size_t k = prunesid_group_of_(group, (size_t)dropped[at]);
+        const size_t most = prunesid_min_(chunk.end - at, PRUNESID_ROWS_);
+        n = 1;
+        while (n < most && prunesid_group_of_(group, (size_t)dropped[at + n]) == k) n++;
+        prunesid_represent_tokens_(job, c, k, dropped + at, n);
+    }
+}
+
+PRUNESID_PRIVATE_ void prunesid_find_representatives_(
+    const prunesid_job_ *job, const int32_t *group) {
+    const prunesid_nearest_ *nearest = &job->nearest;
+    for (size_t i = 0; i < job->T; i++) {
+        nearest->who[i] = (int32_t)i;
+        nearest->cosine[i] = 1.0;
+    }
+    if (job->n_kept == job->T) return;
+    prunesid_sort_by_group_(job, group, 0, nearest->begin, nearest->dropped);
+    prunesid_sort_by_group_(job, group, 1, nearest->begin, nearest->kept);
+    prunesid_share_work_(job, prunesid_kept_unit_task_, NULL, prunesid_n_chunks_(job->n_kept));
+    prunesid_share_work_(
+        job, prunesid_represent_task_, group, prunesid_n_chunks_(job->T - job->n_kept));
+}
+
+/* What they are, to arrays that may be NULL; returns coverage. */
+PRUNESID_PRIVATE_ double prunesid_write_representatives_(
+    const prunesid_job_ *job, int32_t *representative, int32_t *count, float *log_count) {
+    const prunesid_nearest_ *nearest = &job->nearest;
+    const int32_t first = (int32_t)job->x->first;
+    double sum = 0.0;
+    memset(nearest->tally, 0, job->T * sizeof(int32_t));
+    for (size_t i = 0; i < job->T; i++) {
+        nearest->tally[nearest->who[i]]++;
+        sum += nearest->cosine[i];
+        if (representative != NULL) representative[i] = first + nearest->who[i];
+    }
+    for (size_t i = 0, j = 0; i < job->T; i++) {
+        if (job->state[i] != PRUNESID_KEPT) continue;
+        if (count != NULL) count[j] = nearest->tally[i];
+        if (log_count != NULL) log_count[j] = (float)log((double)nearest->tally[i]);
+        j++;
+    }
+    const double coverage = sum / (double)job->T;
+    return coverage < 1.0 ? coverage : 1.0; /* rounding */
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_represent(const prunesid_config *config,
+    const prunesid_input *input, const int32_t *indices, const int32_t *group, void *workspace,
+    size_t workspace_bytes, int32_t *representative, int32_t *count, float *log_count,
+    double *coverage) {
+    prunesid_job_ job;
+    prunesid_information information;
+    PRUNESID_TRY_(prunesid_open_(config, input, workspace, workspace_bytes, &job));
+    if (indices == NULL) return PRUNESID_ERROR_NULL;
+    const size_t first = input->first;
+    if (!prunesid_ascends_(indices, job.n_kept, first, first + job.T)) return PRUNESID_ERROR_INDEX;
+    for (size_t i = 0; i < job.T && group != NULL; i++)
+        if (group[i] < 0 || (size_t)group[i] >= job.K) return PRUNESID_ERROR_GROUP_INDEX;
+    PRUNESID_TRY_(prunesid_measure_redundancy_(&job, &information)); /* norms; are they finite? */
+    memset(job.state, PRUNESID_SUPPRESSED, job.T);
+    for (size_t j = 0; j < job.n_kept; j++) job.state[(size_t)indices[j] - first] = PRUNESID_KEPT;
+    prunesid_find_representatives_(&job, group);
+    const double mean = prunesid_write_representatives_(&job, representative, count, log_count);
+    if (coverage != NULL) *coverage = mean;
+    return PRUNESID_OK;
+}
+
 /* ---- >>budgets: the information-aware ratio ------------------------------------------------- */
 
 #define PRUNESID_OPEN_ SIZE_MAX /* a share that has not met a limit */
@@ -3557,6 +3806,7 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_find_demand_(
     const prunesid_config config =
         prunesid_region_config_(batch, is_fixed ? prunesid_own_budget_(batch, region) : ceiling);
     PRUNESID_TRY_(prunesid_check_image_(&config, x));
+    PRUNESID_TRY_(prunesid_check_scope_(&region->details));
     PRUNESID_TRY_(prunesid_workspace_size(&config, x->n_tokens, x->dim, &demand->bytes));
     demand->n_kept = prunesid_n_kept(&config, x->n_tokens);
     return PRUNESID_OK;
@@ -3765,7 +4015,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_batch_redundancy(const prunesid_batch 
     return prunesid_first_failure_(batch);
 }
 
-/* ---- >>prompt: the rows and positions that stay --------------------------------------------- */
+/* ---- >>merge: the rows that stay, and what they take with them ------------------------------- */
 
 PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows, size_t row_bytes,
     size_t row_stride_bytes, const int32_t *indices, size_t n_indices, void *out,
@@ -3787,6 +4037,116 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows
         memmove(to + j * out_stride_bytes, from + (size_t)indices[j] * row_stride_bytes, row_bytes);
     return PRUNESID_OK;
 }
+
+/* x as a 16-bit number with so many bits of fraction and that bias of the exponent: the nearest,
+ * the even one of two. By integers, which -ffast-math and flushed subnormals leave alone. */
+PRUNESID_PRIVATE_ uint16_t prunesid_round16_(double x, int n_fraction, int bias) {
+    const uint32_t infinity = 0x7fffu >> n_fraction << n_fraction;
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t sign = (uint32_t)(bits >> 48) & 0x8000u;
+    const uint64_t fraction = bits & 0xfffffffffffffu;
+    if (!prunesid_is_finite64_(x))
+        return (uint16_t)(sign | infinity | (fraction != 0 ? 1u << (n_fraction - 1) : 0u));
+    const int exponent = (int)(bits >> 52 & 0x7ffu) - 1023 + bias;
+    const int shift = 52 - n_fraction + (exponent < 1 ? 1 - exponent : 0);
+    if (shift > 53) return (uint16_t)sign; /* below half of the smallest */
+    const uint64_t whole = fraction | (uint64_t)1 << 52, half = (uint64_t)1 << (shift - 1);
+    const uint64_t rest = whole & (2 * half - 1);
+    uint64_t rounded = whole >> shift; /* 2^n_fraction counts as one more exponent */
+    rounded += rest > half || (rest == half && rounded % 2 == 1) ? 1 : 0;
+    rounded += (uint64_t)(exponent > 1 ? exponent - 1 : 0) << n_fraction;
+    return (uint16_t)(sign | (rounded < infinity ? (uint32_t)rounded : infinity));
+}
+
+PRUNESID_PRIVATE_ void prunesid_store_(
+    prunesid_dtype dtype, const double *from, size_t n, unsigned char *to) {
+    for (size_t j = 0; j < n; j++) {
+        if (dtype == PRUNESID_F32) {
+            const float single = (float)from[j];
+            memcpy(to + j * sizeof single, &single, sizeof single);
+        } else {
+            const int is_f16 = dtype == PRUNESID_F16;
+            const uint16_t half = prunesid_round16_(from[j], is_f16 ? 10 : 7, is_f16 ? 15 : 127);
+            memcpy(to + j * sizeof half, &half, sizeof half);
+        }
+    }
+}
+
+/* to = ((1 - a) count row i + a times the sum of the rows that it represents) / count. Of 16-bit
+ * rows and a = 1/2 all but the division is exact, so that halfway stays halfway. */
+PRUNESID_PRIVATE_ void prunesid_merge_row_(const prunesid_input *rows,
+    const int32_t *representative, size_t i, size_t count, double weight, unsigned char *to) {
+    const prunesid_kernels_ *kernels = prunesid_kernels_of_processor_();
+    const double n_rows = (double)count, own = (1.0 - weight) * n_rows + weight;
+    float buffer[PRUNESID_PIECE_];
+    double sum[PRUNESID_PIECE_];
+    for (size_t at = 0, n; at < rows->dim; at += n) {
+        n = prunesid_min_(rows->dim - at, PRUNESID_PIECE_);
+        memset(sum, 0, n * sizeof *sum);
+        for (size_t t = 0, left = count - 1; left > 0; t++) {
+            if (representative[t] != representative[i] || t == i) continue;
+            kernels->add(prunesid_float_row_(kernels, rows, t, at, n, buffer), n, sum);
+            left--;
+        }
+        const float *x = prunesid_float_row_(kernels, rows, i, at, n, buffer);
+        for (size_t j = 0; j < n; j++) sum[j] = (own * (double)x[j] + weight * sum[j]) / n_rows;
+        prunesid_store_(rows->dtype, sum, n, to + at * prunesid_item_bytes_(rows->dtype));
+    }
+}
+
+/* Whether each of the n tokens has one of the indices, and each of these itself. */
+PRUNESID_PRIVATE_ int prunesid_are_represented_(
+    const int32_t *representative, size_t n, size_t first, const int32_t *indices, size_t n_kept) {
+    size_t n_own = 0;
+    for (size_t i = 0; i < n; i++) {
+        const int32_t who = representative[i];
+        if (who < 0 || (size_t)who < first || (size_t)who - first >= n) return 0;
+        if (representative[(size_t)who - first] != who) return 0;
+        n_own += (size_t)who - first == i ? 1 : 0;
+    }
+    for (size_t j = 0; j < n_kept; j++)
+        if (representative[(size_t)indices[j] - first] != indices[j]) return 0;
+    return n_own == n_kept;
+}
+
+PRUNESID_PUBLIC_ prunesid_status prunesid_merge(const prunesid_input *rows, const int32_t *indices,
+    size_t n_kept, const int32_t *representative, double weight, void *out, size_t ld_out) {
+    if (rows == NULL || representative == NULL || (indices == NULL && n_kept > 0))
+        return PRUNESID_ERROR_NULL;
+    PRUNESID_TRY_(prunesid_check_tokens_(rows));
+    const size_t T = rows->n_tokens, item = prunesid_item_bytes_(rows->dtype);
+    const int is_in_place = out == rows->tokens;
+    PRUNESID_TRY_(prunesid_check_data_(out, item));
+    if (ld_out < rows->dim || (is_in_place && ld_out != rows->ld)) return PRUNESID_ERROR_STRIDE;
+    const size_t stride = prunesid_multiply_size_(ld_out, item);
+    if (prunesid_multiply_size_(n_kept, stride) > SIZE_MAX / 2) return PRUNESID_ERROR_OVERFLOW;
+    if (!prunesid_is_finite64_(weight) || weight < 0.0 || weight > 1.0)
+        return PRUNESID_ERROR_WEIGHT;
+    if (!prunesid_ascends_(indices, n_kept, rows->first, rows->first + T))
+        return PRUNESID_ERROR_INDEX;
+    if (!prunesid_are_represented_(representative, T, rows->first, indices, n_kept))
+        return PRUNESID_ERROR_REPRESENTATIVE;
+    /* In place each is merged where it stands: the rows that others need are not kept ones. */
+    for (size_t j = 0; j < n_kept; j++) {
+        const size_t i = (size_t)indices[j] - rows->first;
+        const unsigned char *from = (const unsigned char *)rows->tokens + i * rows->ld * item;
+        unsigned char *to = (unsigned char *)out + (is_in_place ? i : j) * stride;
+        size_t count = 0;
+        for (size_t t = 0; t < T; t++) count += representative[t] == indices[j] ? 1 : 0;
+        if (count > 1 && weight > 0.0)
+            prunesid_merge_row_(rows, representative, i, count, weight, to);
+        else
+            memmove(to, from, rows->dim * item);
+    }
+    for (size_t j = 0; j < n_kept && is_in_place; j++)
+        memmove((unsigned char *)out + j * stride,
+            (const unsigned char *)out + ((size_t)indices[j] - rows->first) * stride,
+            rows->dim * item);
+    return PRUNESID_OK;
+}
+
+/* ---- >>prompt: the prompt and the positions that stay ---------------------------------------- */
 
 PRUNESID_PRIVATE_ size_t prunesid_span_end_(const prunesid_span *span) {
     return span->first + span->n_tokens;
@@ -4059,6 +4419,25 @@ PRUNESID_INLINE_ double prunesid_dot64_(const float *x, const float *y, size_t n
     return sum;
 }
 
+/* for j < n: out[j] = x[j] factor. */
+PRUNESID_INLINE_ void prunesid_scale_(const float *x, size_t n, double factor, float *out) {
+    float lane[PRUNESID_LANES_];
+    size_t j = 0;
+    for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_) {
+        for (size_t l = 0; l < PRUNESID_LANES_; l++) lane[l] = (float)((double)x[j + l] * factor);
+        memcpy(out + j, lane, sizeof lane);
+    }
+    for (; j < n; j++) out[j] = (float)((double)x[j] * factor);
+}
+
+/* for j < n: sums[j] += x[j]. */
+PRUNESID_INLINE_ void prunesid_add_(const float *x, size_t n, double *sums) {
+    size_t j = 0;
+    for (; j + PRUNESID_LANES_ <= n; j += PRUNESID_LANES_)
+        for (size_t l = 0; l < PRUNESID_LANES_; l++) sums[j + l] += (double)x[j + l];
+    for (; j < n; j++) sums[j] += (double)x[j];
+}
+
 /* sigmoid(x) within 4 u64: 1 / (1 + 2^n e^r) with |r| <= ln 2 / 2, e^r by Taylor's sum up to r^13.
  * Adding 1.5 2^52 rounds to a whole number, which the bits then hold; it comes back by way of
  * another such sum, since -ffast-math would cancel the same one. Every lane has 64 bits, so that
@@ -4267,9 +4646,9 @@ PRUNESID_PRIVATE_ void prunesid_rows_by_columns_(const prunesid_kernels_ *kernel
 
 PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_portable_(void) {
     static const prunesid_kernels_ kernels = {prunesid_widen_, prunesid_sigmoid_sum_,
-        prunesid_sigmoid_centred_, prunesid_unit_, prunesid_dot_, prunesid_widen64_,
-        prunesid_sigmoid64_row_, prunesid_pass64_rows_, PRUNESID_NOISE_BLAS_, 0, 0, 0, NULL, NULL,
-        NULL};
+        prunesid_sigmoid_centred_, prunesid_unit_, prunesid_dot_, prunesid_dot64_,
+        prunesid_widen64_, prunesid_scale_, prunesid_add_, prunesid_sigmoid64_row_,
+        prunesid_pass64_rows_, PRUNESID_NOISE_BLAS_, 0, 0, 0, 1, NULL, NULL, NULL};
     return &kernels;
 }
 
@@ -4287,8 +4666,17 @@ PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_portable_(void) {
     target float prunesid_dot_##set(const float *x, const float *y, size_t n) {                    \
         return prunesid_dot_(x, y, n);                                                             \
     }                                                                                              \
+    target double prunesid_dot64_##set(const float *x, const float *y, size_t n) {                 \
+        return prunesid_dot64_(x, y, n);                                                           \
+    }                                                                                              \
     target void prunesid_widen64_##set(const float *x, size_t n, double *out) {                    \
         prunesid_widen64_(x, n, out);                                                              \
+    }                                                                                              \
+    target void prunesid_scale_##set(const float *x, size_t n, double factor, float *out) {        \
+        prunesid_scale_(x, n, factor, out);                                                        \
+    }                                                                                              \
+    target void prunesid_add_##set(const float *x, size_t n, double *sums) {                       \
+        prunesid_add_(x, n, sums);                                                                 \
     }                                                                                              \
     target void prunesid_sigmoid64_row_##set(                                                      \
         const float *x, size_t n, const double *mean, double *out) {                               \
@@ -4422,8 +4810,9 @@ PRUNESID_AVX2_ void prunesid_rows_by_columns_avx2_(size_t m, size_t n, size_t k,
 PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_avx2_(void) {
     static const prunesid_kernels_ kernels = {prunesid_widen_avx2_, prunesid_sigmoid_sum_avx2_,
         prunesid_sigmoid_centred_avx2_, prunesid_unit_avx2_, prunesid_dot_avx2_,
-        prunesid_widen64_avx2_, prunesid_sigmoid64_row_avx2_, prunesid_pass64_rows_avx2_,
-        PRUNESID_NOISE_, 4, 3, 24, prunesid_rows_by_rows_avx2_, prunesid_rows_by_far_rows_avx2_,
+        prunesid_dot64_avx2_, prunesid_widen64_avx2_, prunesid_scale_avx2_, prunesid_add_avx2_,
+        prunesid_sigmoid64_row_avx2_, prunesid_pass64_rows_avx2_, PRUNESID_NOISE_, 4, 3, 24, 8,
+        prunesid_rows_by_rows_avx2_, prunesid_rows_by_far_rows_avx2_,
         prunesid_rows_by_columns_avx2_};
     const int has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     return has ? &kernels : prunesid_kernels_portable_();
@@ -4528,9 +4917,10 @@ PRUNESID_AVX512_ void prunesid_rows_by_columns_avx512_(size_t m, size_t n, size_
 PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_avx512_(void) {
     static const prunesid_kernels_ kernels = {prunesid_widen_avx2_, prunesid_sigmoid_sum_avx512_,
         prunesid_sigmoid_centred_avx512_, prunesid_unit_avx512_, prunesid_dot_avx512_,
-        prunesid_widen64_avx512_, prunesid_sigmoid64_row_avx512_, prunesid_pass64_rows_avx512_,
-        PRUNESID_NOISE_, 4, 6, 96, prunesid_rows_by_rows_avx512_, prunesid_rows_by_far_rows_avx512_,
-        prunesid_rows_by_columns_avx512_};
+        prunesid_dot64_avx512_, prunesid_widen64_avx512_, prunesid_scale_avx512_,
+        prunesid_add_avx512_, prunesid_sigmoid64_row_avx512_, prunesid_pass64_rows_avx512_,
+        PRUNESID_NOISE_, 4, 6, 96, 16, prunesid_rows_by_rows_avx512_,
+        prunesid_rows_by_far_rows_avx512_, prunesid_rows_by_columns_avx512_};
     const int has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl");
     return has && PRUNESID_SIMD > 1 ? &kernels : prunesid_kernels_avx2_();
 }
@@ -4584,6 +4974,7 @@ PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_of_processor_(void) 
 #undef PRUNESID_PASSES_ALONE_
 #undef PRUNESID_PASS_ROWS_
 #undef PRUNESID_PEAK_
+#undef PRUNESID_PIECE_
 #undef PRUNESID_PRIVATE_
 #undef PRUNESID_PROTECTED_KEY_
 #undef PRUNESID_RESIDUAL_

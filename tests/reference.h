@@ -508,6 +508,49 @@ static inline ref_result ref_select(
     return r;
 }
 
+/* ---- representatives and merging ---------------------------------------------------------- */
+
+/* who [T]: for each token the place among kept [n_kept] of the one that is most like it, of its
+ * group (of all, if that keeps none, or group is NULL); the first among equals, and itself if it is
+ * kept. count [n_kept]. Returns the mean cosine. */
+static inline double ref_represent(const double *cosine, size_t T, const int32_t *kept,
+    size_t n_kept, const int32_t *group, int32_t *who, int32_t *count) {
+    double sum = 0.0;
+    memset(count, 0, n_kept * sizeof *count);
+    for (size_t i = 0; i < T; i++) {
+        size_t best = n_kept;
+        for (int own = group != NULL; own >= 0 && best == n_kept; own--)
+            for (size_t j = 0; j < n_kept; j++) {
+                const double *const row = cosine + i * T;
+                if (own && group[kept[j]] != group[i]) continue;
+                if (best == n_kept || row[kept[j]] > row[kept[best]]) best = j;
+            }
+        for (size_t j = 0; j < n_kept; j++) best = (size_t)kept[j] == i ? j : best;
+        who[i] = (int32_t)best;
+        count[best]++;
+        sum += (size_t)kept[best] == i ? 1.0 : cosine[i * T + (size_t)kept[best]];
+    }
+    return sum / (double)T;
+}
+
+/* One channel of the merged row of the kept token i, which has that place: x [T] of all tokens, who
+ * as above. *size: the sum of what is summed, to which its rounding is relative. */
+static inline double ref_merge(
+    const double *x, size_t T, const int32_t *who, size_t place, size_t i, double a, double *size) {
+    long double sum = 0.0L;
+    size_t n = 0;
+    *size = 0.0;
+    for (size_t t = 0; t < T; t++) {
+        if ((size_t)who[t] != place) continue;
+        sum += (long double)x[t];
+        *size += fabs(x[t]);
+        n++;
+    }
+    const long double count = (long double)n;
+    return (double)(((1.0L - (long double)a) * (long double)x[i] * count + (long double)a * sum) /
+                    count);
+}
+
 /* ---- dynamic budgets ---------------------------------------------------------------------- */
 
 /* clamp(c weight, low, high) with the c that makes the sum n_total, then largest remainders. */

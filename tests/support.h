@@ -113,7 +113,7 @@ static inline guard guard_workspace(const prunesid_config *config, const prunesi
 
 /* ---- a whole selection in guarded memory -------------------------------------------------- */
 
-enum { N_OUTPUTS = 6, OUTPUT_FILL = 0x5C };
+enum { N_OUTPUTS = 8, OUTPUT_FILL = 0x5C };
 
 typedef struct run {
     prunesid_status status;
@@ -125,7 +125,8 @@ typedef struct run {
 
 static inline run run_new(const prunesid_config *config, const prunesid_input *input) {
     const size_t T = input->n_tokens, n_kept = prunesid_n_kept(config, T);
-    const size_t bytes[N_OUTPUTS] = {n_kept * 4, n_kept * 4, T * 4, T, T * 4, T * 4};
+    const size_t bytes[N_OUTPUTS] = {
+        n_kept * 4, n_kept * 4, T * 4, T, T * 4, T * 4, n_kept * 4, n_kept * 4};
     run r;
     memset(&r, 0, sizeof r);
     memset(&r.details, OUTPUT_FILL, sizeof r.details);
@@ -136,7 +137,10 @@ static inline run run_new(const prunesid_config *config, const prunesid_input *i
     r.details.group = (int32_t *)(void *)r.memory[2].data;
     r.details.state = r.memory[3].data;
     r.details.loading = (float *)(void *)r.memory[4].data;
+    r.details.scope = PRUNESID_SCOPE_ALL;
     r.details.representative = (int32_t *)(void *)r.memory[5].data;
+    r.details.count = (int32_t *)(void *)r.memory[6].data;
+    r.details.log_count = (float *)(void *)r.memory[7].data;
     return r;
 }
 
@@ -144,13 +148,19 @@ static inline void run_free(run *r) {
     for (size_t i = 0; i < N_OUTPUTS; i++) guard_free(&r->memory[i]);
 }
 
-static inline run run_select(const prunesid_config *config, const prunesid_input *input) {
+static inline run run_select_scope(
+    const prunesid_config *config, const prunesid_input *input, prunesid_scope scope) {
     run r = run_new(config, input);
+    r.details.scope = scope;
     guard workspace = guard_workspace(config, input);
     r.status = prunesid_select(
         config, input, workspace.data, workspace.n_bytes, r.indices, r.n_kept, &r.details);
     guard_free(&workspace);
     return r;
+}
+
+static inline run run_select(const prunesid_config *config, const prunesid_input *input) {
+    return run_select_scope(config, input, PRUNESID_SCOPE_ALL);
 }
 
 /* Whether nothing was written, the stats included. */
@@ -168,7 +178,7 @@ static inline int run_equal(const run *a, const run *b) {
     const prunesid_stats *const of_a = &a->details.stats, *const of_b = &b->details.stats;
     int equal = a->status == b->status && a->n_kept == b->n_kept && of_a->rho == of_b->rho &&
                 of_a->tau == of_b->tau && of_a->n_survivors == of_b->n_survivors &&
-                of_a->svd_residual == of_b->svd_residual;
+                of_a->coverage == of_b->coverage && of_a->svd_residual == of_b->svd_residual;
     for (size_t i = 0; i < N_OUTPUTS; i++) {
         equal = equal && a->memory[i].n_bytes == b->memory[i].n_bytes &&
                 memcmp(a->memory[i].data, b->memory[i].data, a->memory[i].n_bytes) == 0;
@@ -183,6 +193,7 @@ static inline int run_consistent(
     const int64_t first = (int64_t)input->first, end = first + (int64_t)T;
     const int32_t n_groups = (int32_t)r->details.stats.n_groups;
     unsigned char *const kept = (unsigned char *)ref_new(T, 1);
+    int32_t *const tally = (int32_t *)ref_new(T, sizeof *tally);
     size_t n_state = 0;
     int good = r->status == PRUNESID_OK && n == ref_min(config->budget - config->reserved, T) &&
                n == prunesid_n_kept(config, T);
@@ -205,8 +216,15 @@ static inline int run_consistent(
                (kept[i] != 2 || stands == first + (int64_t)i) &&
                (n_groups == 0 ? k == -1 : k >= 0 && k < n_groups) &&
                (n_groups > 0 || r->details.loading[i] == 0.0f);
+        tally[good ? stands - first : 0]++;
+    }
+    for (size_t i = 0; good && i < n; i++) {
+        const int32_t count = r->details.count[i];
+        good = count == tally[r->indices[i] - first] &&
+               r->details.log_count[i] == (float)log((double)count);
     }
     free(kept);
+    free(tally);
     return good && n_state == n;
 }
 

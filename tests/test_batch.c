@@ -133,7 +133,8 @@ static problem problem_of(size_t number, size_t n, const size_t *sizes, size_t d
         region->low = random_size(&state, 0, 1) * random_size(&state, 0, sizes[r]);
         if (random_bits(&state) % 2)
             region->high = ref_max(region->low, least_budget(&p, r)) + random_size(&state, 0, 9);
-        if (random_bits(&state) % 4 == 0) p.missing[r] = random_bits(&state) % 32;
+        if (random_bits(&state) % 4 == 0) p.missing[r] = random_bits(&state) % 128;
+        region->details.scope = (prunesid_scope)random_size(&state, 0, 1);
         limits(&p, r, &low, &high);
         p.config.budget += low + random_size(&state, 0, sizes[r]);
     }
@@ -215,11 +216,14 @@ static outcome *outcome_new(const problem *p, hook *h) {
         o->runs[r] = run_new(&all, &p->regions[r].input);
         prunesid_details *const d = &o->regions[r].details;
         memcpy(d, &o->runs[r].details, sizeof *d);
+        d->scope = p->regions[r].details.scope;
         if (p->missing[r] & 1) d->order = NULL;
         if (p->missing[r] & 2) d->group = NULL;
         if (p->missing[r] & 4) d->state = NULL;
         if (p->missing[r] & 8) d->loading = NULL;
         if (p->missing[r] & 16) d->representative = NULL;
+        if (p->missing[r] & 32) d->count = NULL;
+        if (p->missing[r] & 64) d->log_count = NULL;
         o->regions[r].n_kept = o->regions[r].share = 12345; /* to be written, as is the rest */
         o->regions[r].status = PRUNESID_ERROR_ALLOCATION;
         o->regions[r].indices = o->runs[r].indices;
@@ -284,7 +288,7 @@ static int same_stats(const prunesid_stats *a, const prunesid_stats *b) {
     return a->rho == b->rho && a->phi == b->phi && a->tau == b->tau && a->preset == b->preset &&
            a->n_groups == b->n_groups && a->n_survivors == b->n_survivors && a->svd == b->svd &&
            a->svd_steps == b->svd_steps && a->svd_residual == b->svd_residual &&
-           a->lapack_info == b->lapack_info;
+           a->lapack_info == b->lapack_info && a->coverage == b->coverage;
 }
 
 /* Region r's result is, bit for bit, the selection that it gets alone, in the arrays asked for; *at
@@ -294,7 +298,8 @@ static void check_region(const problem *p, const outcome *o, size_t r, size_t *a
     const guard *const memory = o->runs[r].memory;
     prunesid_config c = p->config;
     c.budget = region->share;
-    run want = run_select(&c, &p->alone[r]);
+    run want = run_select_scope(&c, &p->alone[r], p->regions[r].details.scope);
+    if (p->missing[r] >> 4 == 7) want.details.stats.coverage = 0.0;
     CHECK_STATUS(want.status, PRUNESID_OK, HERE);
     CHECK_STATUS(region->status, PRUNESID_OK, HERE);
     CHECK(p->sharing != PRUNESID_FIXED || region->share == own_budget(p, r), HERE);

@@ -55,7 +55,7 @@ static const char *text_of(const change changes[MAX_CHANGES]) {
 
 /* ---- one image ---------------------------------------------------------------------------- */
 
-enum { T = 30, D = 12, K = 3, N = 8, LD = 16, N_GUARDED = 3, OUTPUT_BYTES = 512, N_ARRAYS = 16 };
+enum { T = 30, D = 12, K = 3, N = 8, LD = 16, N_GUARDED = 3, OUTPUT_BYTES = 512, N_ARRAYS = 18 };
 
 /* A valid call of any function on one image; a row breaks something in it. */
 typedef struct call {
@@ -65,11 +65,13 @@ typedef struct call {
     prunesid_input input;
     float x[T * LD], scores[T], loadings[T * K];
     int32_t guarded[T], group[T], members[K], survivors[K];
+    int32_t kept[T]; /* from 0, or what a row sets */
+    prunesid_scope scope;
     double tau;
     unsigned char *workspace;
     size_t workspace_bytes, capacity;
     /* of the stages: what they read */
-    const int32_t *group_at, *members_at, *survivors_at;
+    const int32_t *group_at, *members_at, *survivors_at, *kept_at;
     const float *loading_at;
     /* written */
     int32_t *indices, *order, *n_members, *n_survivors, *quota, *psca_group;
@@ -78,6 +80,9 @@ typedef struct call {
     prunesid_information *information;
     size_t *bytes, *row, *column;
     prunesid_details *details;
+    int32_t *representative, *count;
+    float *log_count;
+    double *coverage;
     guard own_workspace, outputs;
 } call;
 
@@ -95,7 +100,7 @@ static void call_init(call *c, int with) {
     for (size_t i = 0; i < N_ITEMS(c->loadings); i++) c->loadings[i] = (float)random_normal(&state);
     for (size_t i = 0; i < T; i++) {
         c->scores[i] = (float)(i + 1);
-        c->guarded[i] = (int32_t)i;
+        c->guarded[i] = c->kept[i] = (int32_t)i;
     }
     for (size_t k = 0; k < K; k++) c->members[k] = c->survivors[k] = 5;
     c->config = prunesid_config_init(PRUNESID_PAPER, N);
@@ -117,6 +122,7 @@ static void call_init(call *c, int with) {
     c->loading_at = c->scores;
     c->members_at = c->members;
     c->survivors_at = c->survivors;
+    c->kept_at = c->kept;
     c->outputs = guard_new(N_ARRAYS * OUTPUT_BYTES, OUTPUT_FILL);
     c->indices = (int32_t *)output(c, 0);
     c->order = (int32_t *)output(c, 1);
@@ -136,7 +142,11 @@ static void call_init(call *c, int with) {
     c->details->group = (int32_t *)output(c, 13);
     c->details->state = (uint8_t *)output(c, 14);
     c->details->loading = c->psca_loading; /* of two functions, of which one is called at a time */
-    c->details->representative = (int32_t *)output(c, 15);
+    c->details->representative = c->representative = (int32_t *)output(c, 15);
+    c->details->scope = PRUNESID_SCOPE_ALL;
+    c->details->count = c->count = (int32_t *)output(c, 16);
+    c->details->log_count = c->log_count = (float *)output(c, 17);
+    c->coverage = (double *)(void *)(c->log_count + T);
 }
 
 static void call_free(call *c) {
@@ -154,13 +164,15 @@ enum {
     REDUNDANCY = 32,
     WORKSPACE_SIZE = 64,
     INPUT_CHECK = 128,
-    ALL = 255,
+    REPRESENT = 256,
+    ALL = 511,
     /* in groups */
     SELECTING = SELECT | SELECT_ALLOC,
-    READING = SELECTING | PSCA | NMS | REDUNDANCY | INPUT_CHECK, /* the tokens themselves */
-    CONFIGURED = SELECTING | PSCA | NMS | QUOTAS | WORKSPACE_SIZE,
-    IN_WORKSPACE = SELECT | PSCA | NMS | QUOTAS | REDUNDANCY,
-    WHOLE_INPUT = SELECTING | PSCA | NMS | QUOTAS,
+    STAGES = PSCA | NMS | QUOTAS | REPRESENT,
+    READING = SELECTING | PSCA | NMS | REPRESENT | REDUNDANCY | INPUT_CHECK, /* the tokens */
+    CONFIGURED = SELECTING | STAGES | WORKSPACE_SIZE,
+    IN_WORKSPACE = SELECT | STAGES | REDUNDANCY,
+    WHOLE_INPUT = SELECTING | STAGES,
     VIEWING = WHOLE_INPUT | REDUNDANCY | INPUT_CHECK
 };
 
@@ -171,6 +183,10 @@ static prunesid_status call_run(call *c, int function, const char *text) {
     const size_t n_bytes = c->workspace_bytes;
     unsigned char before[N_ARRAYS * OUTPUT_BYTES];
     prunesid_status status = PRUNESID_OK;
+    int32_t kept[T]; /* so that a row may set input.first and nothing else */
+    for (size_t i = 0; i < T; i++)
+        kept[i] = c->kept_at == NULL ? 0 : c->kept_at[i] + (int32_t)(uint32_t)c->input.first;
+    if (c->details != NULL) c->details->scope = c->scope;
     memcpy(before, c->outputs.data, sizeof before);
     switch (function) {
     case SELECT:
@@ -194,6 +210,10 @@ static prunesid_status call_run(call *c, int function, const char *text) {
         break;
     case REDUNDANCY:
         status = prunesid_redundancy(input, c->workspace, n_bytes, c->information);
+        break;
+    case REPRESENT:
+        status = prunesid_represent(config, input, c->kept_at != NULL ? kept : NULL, c->group_at,
+            c->workspace, n_bytes, c->representative, c->count, c->log_count, c->coverage);
         break;
     case WORKSPACE_SIZE:
         status = prunesid_workspace_size(config, c->input.n_tokens, c->input.dim, c->bytes);
@@ -301,13 +321,14 @@ static const row rows[] = {
     ROW(0, READING, QUOTAS, ERROR_ALIGNMENT, MOVE(input.tokens, 1), SET(input.dtype, PRUNESID_F16)),
     ROW(0, READING, QUOTAS, ERROR_ALIGNMENT, MOVE(input.tokens, 1),
         SET(input.dtype, PRUNESID_BF16)),
-    ROW(SCORES, SELECTING | NMS, PSCA | QUOTAS, ERROR_ALIGNMENT, MOVE(input.scores, 1)),
-    ROW(LOADINGS, SELECTING | PSCA, NMS | QUOTAS, ERROR_ALIGNMENT, MOVE(input.loadings, 1)),
+    ROW(SCORES, SELECTING | NMS, PSCA | QUOTAS | REPRESENT, ERROR_ALIGNMENT, MOVE(input.scores, 1)),
+    ROW(LOADINGS, SELECTING | PSCA, NMS | QUOTAS | REPRESENT, ERROR_ALIGNMENT,
+        MOVE(input.loadings, 1)),
     ROW(0, READING, 0, ERROR_TOKENS_NOT_FINITE, SET(x[0], FLOAT_NAN)),
     ROW(LOADINGS, READING, 0, ERROR_TOKENS_NOT_FINITE, SET(x[T * D - 1], FLOAT_INFINITY)),
-    ROW(SCORES, SELECTING | NMS, PSCA | QUOTAS, ERROR_SCORES_NOT_FINITE,
+    ROW(SCORES, SELECTING | NMS, PSCA | QUOTAS | REPRESENT, ERROR_SCORES_NOT_FINITE,
         SET(scores[T - 1], FLOAT_NAN)),
-    ROW(SCORES | LOADINGS, SELECTING | NMS, PSCA | QUOTAS, ERROR_SCORES_NOT_FINITE,
+    ROW(SCORES | LOADINGS, SELECTING | NMS, PSCA | QUOTAS | REPRESENT, ERROR_SCORES_NOT_FINITE,
         SET(scores[0], FLOAT_INFINITY)),
     ROW(LOADINGS, SELECTING | PSCA, 0, ERROR_LOADINGS_NOT_FINITE,
         SET(loadings[T * K - 1], FLOAT_NAN)),
@@ -316,8 +337,8 @@ static const row rows[] = {
     /* keeping everything needs no SVD, but what is wrong is wrong */
     ROW(0, READING, 0, ERROR_TOKENS_NOT_FINITE, SET(config.budget, T), SET(capacity, T),
         SET(x[T * D - 1], FLOAT_NAN)),
-    ROW(SCORES, SELECTING | NMS, PSCA | QUOTAS, ERROR_SCORES_NOT_FINITE, SET(config.budget, T),
-        SET(capacity, T), SET(scores[T - 1], FLOAT_NAN)),
+    ROW(SCORES, SELECTING | NMS, PSCA | QUOTAS | REPRESENT, ERROR_SCORES_NOT_FINITE,
+        SET(config.budget, T), SET(capacity, T), SET(scores[T - 1], FLOAT_NAN)),
     ROW(LOADINGS, SELECTING | PSCA, 0, ERROR_LOADINGS_NOT_FINITE, SET(config.budget, T),
         SET(capacity, T), SET(loadings[4], FLOAT_NAN)),
     ROW(0, SELECTING, 0, ERROR_CAPACITY, SET(config.budget, T), SET(capacity, T - 1)),
@@ -342,15 +363,15 @@ static const row rows[] = {
     ROW(0, SELECTING, 0, ERROR_CAPACITY, SET(capacity, 0)),
     ROW(0, 0, 0, OK, SET(config.reserved, 1), SET(capacity, N - 1)),
     ROW(0, 0, 0, OK, SET(capacity, SIZE_MAX)),
-    ROW(0, SELECT | PSCA | NMS | QUOTAS, 0, ERROR_WORKSPACE_SHORT, MOVE(workspace_bytes, -1)),
+    ROW(0, SELECT | STAGES, 0, ERROR_WORKSPACE_SHORT, MOVE(workspace_bytes, -1)),
     ROW(0, IN_WORKSPACE, 0, ERROR_WORKSPACE_SHORT, SET(workspace_bytes, 0)),
     ROW(0, IN_WORKSPACE, 0, ERROR_WORKSPACE_ALIGNMENT, MOVE(workspace, 8)),
     ROW(0, IN_WORKSPACE, 0, ERROR_WORKSPACE_ALIGNMENT, MOVE(workspace, 1)),
     /* what only one stage reads */
-    ROW(0, NMS, 0, ERROR_GROUP_INDEX, SET(group[0], -1)),
-    ROW(0, NMS, 0, ERROR_GROUP_INDEX, SET(group[T / 2], K)),
-    ROW(0, NMS, 0, ERROR_GROUP_INDEX, SET(group[T - 1], INT32_MAX)),
-    ROW(SCORES, NMS, 0, ERROR_GROUP_INDEX, SET(group[T - 1], INT32_MIN)),
+    ROW(0, NMS | REPRESENT, 0, ERROR_GROUP_INDEX, SET(group[0], -1)),
+    ROW(0, NMS | REPRESENT, 0, ERROR_GROUP_INDEX, SET(group[T / 2], K)),
+    ROW(0, NMS | REPRESENT, 0, ERROR_GROUP_INDEX, SET(group[T - 1], INT32_MAX)),
+    ROW(SCORES, NMS | REPRESENT, 0, ERROR_GROUP_INDEX, SET(group[T - 1], INT32_MIN)),
     ROW(0, NMS, 0, ERROR_TAU, SET(tau, DOUBLE_NAN)),
     ROW(0, NMS, 0, ERROR_TAU, SET(tau, DOUBLE_INFINITY)),
     ROW(0, NMS, 0, ERROR_TAU, SET(tau, 0x8000000000000000 | DOUBLE_INFINITY)),
@@ -358,6 +379,18 @@ static const row rows[] = {
     ROW(0, QUOTAS, 0, ERROR_COUNTS, SET(members[1], -1)),
     ROW(0, QUOTAS, 0, ERROR_COUNTS, SET(survivors[K - 1], 6)),
     ROW(0, QUOTAS, 0, ERROR_COUNTS, SET(survivors[0], -1)),
+    /* representatives */
+    ROW(0, SELECTING, 0, ERROR_SCOPE, SET(scope, 2)),
+    ROW(0, SELECTING, 0, ERROR_SCOPE, SET(scope, -1)),
+    ROW(0, 0, 0, OK, SET(scope, PRUNESID_SCOPE_GROUP)),
+    ROW(0, REPRESENT, 0, ERROR_NULL, SET(kept_at, 0)),
+    ROW(0, REPRESENT, 0, ERROR_INDEX, SET(kept[0], -1)),
+    ROW(0, REPRESENT, 0, ERROR_INDEX, SET(kept[1], 0)),
+    ROW(0, REPRESENT, 0, ERROR_INDEX, SET(kept[N - 1], T)),
+    ROW(0, REPRESENT, 0, ERROR_INDEX, SET(kept[3], 5)),
+    ROW(0, 0, 0, OK, SET(kept[N], 0)),
+    ROW(0, 0, 0, OK, SET(representative, 0), SET(count, 0)),
+    ROW(0, 0, 0, OK, SET(log_count, 0), SET(coverage, 0)),
 };
 
 static void each_cause_has_its_status(void **unused) {
@@ -768,6 +801,7 @@ static const tiles_row tiles_rows[] = {
     ROW(0, ANYHOW, ANY, ERROR_STRIDE, 2, SET(regions[2].input.ld, D - 1)),
     ROW(0, ANYHOW, ANY, ERROR_DTYPE, 0, SET(regions[0].input.dtype, 3)),
     ROW(0, ANYHOW, ANY, ERROR_ALIGNMENT, 1, MOVE(regions[1].input.tokens, 1)),
+    ROW(0, ANYHOW, ANY, ERROR_SCOPE, 2, SET(regions[2].details.scope, 2)),
     /* room */
     ROW(0, ANYHOW, IN_MEMORY, ERROR_WORKSPACE_SHORT, NONE, MOVE(workspace_bytes, -1)),
     ROW(0, ANYHOW, IN_MEMORY, ERROR_WORKSPACE_ALIGNMENT, NONE, MOVE(workspace, 4)),

@@ -129,12 +129,20 @@ static void check_rows(const prunesid_kernels_ *kernels, size_t n, uint64_t seed
     double mean = 0.0;
     assert_true(
         fabs(dot - ref_dot(wide, wide_y, n)) <= ((double)n + 8.0) * 0x1p-24 * norm * norm_y);
+    assert_true(fabs(kernels->dot64(x, y, n) - ref_dot(wide, wide_y, n)) <= 1e-15 * norm * norm_y);
     assert_true(fabs(kernels->unit(x, n, sums) * norm - 1.0) <= 1e-14);
     for (size_t j = 0; j < n; j++) {
         assert_true(fabs(sums[j] - wide[j] / norm) <= 1e-14);
         sums[j] = 2.0;
     }
     a[n] = 5.0f;
+    kernels->scale(x, n, 1.0 / 3.0, a);
+    for (size_t j = 0; j < n; j++) assert_true(a[j] == (float)(wide[j] * (1.0 / 3.0)));
+    kernels->add(x, n, sums);
+    for (size_t j = 0; j < n; j++) {
+        assert_true(sums[j] == 2.0 + wide[j]);
+        sums[j] = 2.0;
+    }
     kernels->sigmoid_sum(x, n, a, sums);
     for (size_t j = 0; j < n; j++) {
         const double want = 1.0 / (1.0 + exp(-wide[j]));

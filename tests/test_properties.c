@@ -121,7 +121,8 @@ static int stats_equal(const prunesid_stats *a, const prunesid_stats *b) {
            a->svd_steps == b->svd_steps && a->svd_residual == b->svd_residual &&
            a->lapack_info == b->lapack_info && a->ns_redundancy == b->ns_redundancy &&
            a->ns_matrix == b->ns_matrix && a->ns_svd == b->ns_svd && a->ns_nms == b->ns_nms &&
-           a->ns_quotas == b->ns_quotas;
+           a->ns_quotas == b->ns_quotas && a->coverage == b->coverage &&
+           a->ns_represent == b->ns_represent;
 }
 
 /* Without details, or with one of their arrays. */
@@ -132,7 +133,7 @@ static void same_indices_whatever_is_asked(void **unused) {
     guard workspace = guard_workspace(&config, &input);
     run all = run_select(&config, &input);
     (void)unused;
-    for (int one = -1; one < 6; one++) { /* -1: no details; 0: only the stats */
+    for (int one = -1; one < N_OUTPUTS; one++) { /* -1: no details; 0: only the stats */
         run r = run_new(&config, &input);
         prunesid_details some = prunesid_details_init();
         some.order = one == 1 ? r.details.order : NULL;
@@ -140,6 +141,10 @@ static void same_indices_whatever_is_asked(void **unused) {
         some.state = one == 3 ? r.details.state : NULL;
         some.loading = one == 4 ? r.details.loading : NULL;
         some.representative = one == 5 ? r.details.representative : NULL;
+        some.count = one == 6 ? r.details.count : NULL;
+        some.log_count = one == 7 ? r.details.log_count : NULL;
+        prunesid_stats stats = all.details.stats;
+        stats.coverage = one >= 5 ? stats.coverage : 0.0;
         assert_int_equal(prunesid_select(&config, &input, workspace.data, workspace.n_bytes,
                              r.indices, r.n_kept, one < 0 ? NULL : &some),
             PRUNESID_OK);
@@ -149,7 +154,7 @@ static void same_indices_whatever_is_asked(void **unused) {
                       : guard_untouched(&r.memory[i], OUTPUT_FILL),
                 "asked for %d, output %d", one, i);
         }
-        assert_true(one < 0 || stats_equal(&some.stats, &all.details.stats));
+        assert_true(one < 0 || stats_equal(&some.stats, &stats));
         run_free(&r);
     }
     run_free(&all);
@@ -242,7 +247,13 @@ static void permutation_permutes(void **unused) {
         for (size_t j = 0; j < a.n_kept; j++) back[j] = to[a.indices[j]];
         const double same = jaccard(back, a.n_kept, b.indices, b.n_kept, T);
         CHECK(same == 1.0, "preset %zu, T = %zu: Jaccard %g", i / 2, T, same);
-        for (size_t j = 0; j < T; j++) assert_int_equal(a.details.group[j], b.details.group[to[j]]);
+        for (size_t j = 0; j < T; j++) {
+            assert_int_equal(a.details.group[j], b.details.group[to[j]]);
+            assert_int_equal(
+                to[a.details.representative[j]], b.details.representative[(size_t)to[j]]);
+        }
+        CHECK(fabs(a.details.stats.coverage - b.details.stats.coverage) <= 1e-14, "preset %zu",
+            i / 2);
         run_free(&a);
         run_free(&b);
         free(x);
@@ -464,7 +475,9 @@ static void initialisers_check_nothing(void **unused) {
                 input.scores == NULL && input.loadings == NULL && input.ld_loadings == 0 &&
                 input.protected_tokens == NULL && input.n_protected == 0);
     assert_true(details.order == NULL && details.group == NULL && details.state == NULL &&
-                details.loading == NULL && details.representative == NULL);
+                details.loading == NULL && details.scope == PRUNESID_SCOPE_ALL &&
+                details.representative == NULL && details.count == NULL &&
+                details.log_count == NULL);
     assert_true(stats_equal(&details.stats, &no_stats));
     assert_int_equal(prunesid_n_kept(NULL, 9), 0);
 }
@@ -525,6 +538,8 @@ static void workspace_grows_with_tokens(void **unused) {
                 i, n_bytes, before);
             before = n_bytes;
         }
+        for (size_t T = 768; T <= 8 * 768; T += 768) /* where a task gets more tokens */
+            CHECK(size_of(&config, T, d) <= size_of(&config, T + 1, d), "T = %zu, case %zu", T, i);
     }
 }
 

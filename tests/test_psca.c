@@ -879,6 +879,7 @@ static double select_by_reference(const problem *p, run *out) {
     prunesid_information information;
     prunesid_job_ job;
     double least = INFINITY;
+    memset(&information, 0, sizeof information);
     assert_int_equal(prunesid_open_(&p->config, &p->input, workspace.data, workspace.n_bytes, &job),
         PRUNESID_OK);
     assert_int_equal(prunesid_measure_redundancy_(&job, &information), PRUNESID_OK);

@@ -229,30 +229,30 @@ static void same_order_from_loadings(void **unused) {
 
 /* ---- every output against the reference --------------------------------------------------- */
 
-/* The kept token of its group (of all groups, if its own keeps none) with the largest cosine. */
-static void check_representatives(
-    const run *r, const ref_result *want, const prunesid_input *input, const char *what) {
+static void check_representatives(const run *r, const ref_result *want, const prunesid_input *input,
+    prunesid_scope scope, const char *what) {
     const size_t T = input->n_tokens, first = input->first;
+    const int32_t *const group = scope == PRUNESID_SCOPE_GROUP ? want->group : NULL;
+    int32_t *const kept = (int32_t *)ref_new(r->n_kept, sizeof *kept);
+    int32_t *const who = (int32_t *)ref_new(T, sizeof *who);
+    int32_t *const count = (int32_t *)ref_new(r->n_kept, sizeof *count);
+    for (size_t j = 0; j < r->n_kept; j++) kept[j] = r->indices[j] - (int32_t)first;
+    const double coverage = ref_represent(want->cosine, T, kept, r->n_kept, group, who, count);
     for (size_t i = 0; i < T; i++) {
         const size_t stands = (size_t)r->details.representative[i] - first;
-        size_t best = T;
-        for (int own = 1; own >= 0 && best == T && r->details.state[i] != PRUNESID_KEPT; own--) {
-            for (size_t j = 0; j < r->n_kept; j++) {
-                const size_t other = (size_t)r->indices[j] - first;
-                if ((!own || want->group[other] == want->group[i]) &&
-                    (best == T || want->cosine[i * T + other] > want->cosine[i * T + best]))
-                    best = other;
-            }
-        }
-        best = best == T ? i : best;
+        const size_t best = (size_t)kept[who[i]];
         /* another token may stand for it only if its cosine is the same to rounding */
         CHECK(stands == best ||
-                  (fabs(want->cosine[i * T + stands] - want->cosine[i * T + best]) <= 1e-13 &&
-                      (want->group[stands] == want->group[i]) ==
-                          (want->group[best] == want->group[i])),
+                  (fabs(want->cosine[i * T + stands] - want->cosine[i * T + best]) <= 1e-15 &&
+                      (group == NULL || (group[stands] == group[i]) == (group[best] == group[i]))),
             "%s, token %zu stands for %zu, not %zu: cosine %.17g, not %.17g", what, stands, i, best,
             want->cosine[i * T + stands], want->cosine[i * T + best]);
     }
+    CHECK(fabs(r->details.stats.coverage - coverage) <= 1e-14, "%s: coverage off by %g", what,
+        r->details.stats.coverage - coverage);
+    free(kept);
+    free(who);
+    free(count);
 }
 
 /* How far a loading may be off: by float32's rounding, and by the residual at which KRYLOV stops,
@@ -281,7 +281,11 @@ static void compare(const prunesid_config *config, const prunesid_input *input, 
         const double error = fabs((double)r.details.loading[i] - want.loading[i]);
         CHECK(error <= loading_budget(input), "%s, loading of %zu: off by %g", what, i, error);
     }
-    check_representatives(&r, &want, input, what);
+    check_representatives(&r, &want, input, PRUNESID_SCOPE_ALL, what);
+    run_free(&r);
+    r = run_select_scope(config, input, PRUNESID_SCOPE_GROUP);
+    CHECK(run_consistent(&r, config, input), "%s", what);
+    check_representatives(&r, &want, input, PRUNESID_SCOPE_GROUP, what);
     run_free(&r);
     ref_free(&want);
     free(x);
@@ -407,8 +411,8 @@ static void optional_outputs_may_be_null(void **unused) {
     const prunesid_input input = prunesid_input_init(x, PRUNESID_F32, 50, 16);
     run full = run_select(&config, &input);
     (void)unused;
-    for (size_t i = 0; i < 33; i++) { /* every combination of them, and no details at all */
-        const size_t given = i < 32 ? i : 0;
+    for (size_t i = 0; i < 129; i++) { /* every combination of them, and no details at all */
+        const size_t given = i < 128 ? i : 0;
         run r = run_new(&config, &input);
         guard workspace = guard_workspace(&config, &input);
         r.details.order = given & 1 ? r.details.order : NULL;
@@ -416,9 +420,13 @@ static void optional_outputs_may_be_null(void **unused) {
         r.details.state = given & 4 ? r.details.state : NULL;
         r.details.loading = given & 8 ? r.details.loading : NULL;
         r.details.representative = given & 16 ? r.details.representative : NULL;
+        r.details.count = given & 32 ? r.details.count : NULL;
+        r.details.log_count = given & 64 ? r.details.log_count : NULL;
         assert_int_equal(prunesid_select(&config, &input, workspace.data, workspace.n_bytes,
-                             r.indices, r.n_kept, i < 32 ? &r.details : NULL),
+                             r.indices, r.n_kept, i < 128 ? &r.details : NULL),
             PRUNESID_OK);
+        const double coverage = given >= 16 ? full.details.stats.coverage : 0.0;
+        assert_true(i == 128 || r.details.stats.coverage == coverage);
         for (size_t m = 0; m < N_OUTPUTS; m++) { /* what is not given is not touched */
             assert_true(
                 m == 0 || (given >> (m - 1) & 1)
@@ -447,8 +455,8 @@ static void clock_is_optional(void **unused) {
         config.clock_ns = with ? tick : NULL;
         run r = run_select(&config, &input);
         const prunesid_stats *const stats = &r.details.stats;
-        const uint64_t stages[] = {
-            stats->ns_redundancy, stats->ns_matrix, stats->ns_svd, stats->ns_nms, stats->ns_quotas};
+        const uint64_t stages[] = {stats->ns_redundancy, stats->ns_matrix, stats->ns_svd,
+            stats->ns_nms, stats->ns_quotas, stats->ns_represent};
         for (size_t i = 0; i < N_ITEMS(stages); i++)
             CHECK((stages[i] > 0) == with && stages[i] % 1000 == 0, "stage %zu, clock %d", i, with);
         run_free(&r);

@@ -194,7 +194,8 @@ static void the_number_of_workers_does_not_matter(void **unused) {
             all_presets[i / 3 % N_ITEMS(all_presets)], random_size(&state, 8, T < 100 ? 16 : 96));
         prunesid_input input = prunesid_input_init(tokens, dtype, T, d);
         input.scores = random_bits(&state) % 2 ? scores : NULL;
-        run want = run_select(&config, &input);
+        const prunesid_scope scope = (prunesid_scope)(i / 3 % 2);
+        run want = run_select_scope(&config, &input, scope);
         const prunesid_stats *const stats = &want.details.stats;
         CHECK(run_consistent(&want, &config, &input), "selection %zu", i);
         n_exact += stats->svd == PRUNESID_SVD_EXACT;
@@ -205,7 +206,7 @@ static void the_number_of_workers_does_not_matter(void **unused) {
             config.threads.n_workers = n <= N_POOL ? n : FAR_TOO_MANY;
             config.threads.run = is_pool ? threads_run : run_backwards;
             config.threads.user = is_pool ? (void *)&pool : (void *)&n_calls;
-            run got = run_select(&config, &input);
+            run got = run_select_scope(&config, &input, scope);
             CHECK(run_equal(&want, &got) && got.details.stats.n_refined == stats->n_refined,
                 "selection %zu, %zu x %zu, %zu workers", i, T, d, config.threads.n_workers);
             run_free(&got);

@@ -21,4 +21,11 @@ static inline const char *svd_name(size_t number) {
     return number < sizeof names / sizeof *names ? names[number] : NULL;
 }
 
+/* By prunesid_scope; NULL behind the last. */
+static inline const char *scope_name(size_t number) {
+    static const char *const names[] = {
+        [PRUNESID_SCOPE_ALL] = "all", [PRUNESID_SCOPE_GROUP] = "group"};
+    return number < sizeof names / sizeof *names ? names[number] : NULL;
+}
+
 #endif /* NAMES_H */

@@ -6,6 +6,10 @@
 A file is the number of cases, then for each case: the preset asked for and the preset used,
 T d N reserved scores(0/1) kept K survivors, rho phi tau, the picks in order, and the T groups.
 tau is 0 where nothing was pruned (K is 0 then).
+
+SOURCE/<set>/represented.json becomes TARGET/<set>/expected_represented.txt: the number of cases, then
+for each: N, whether of the own group (0/1), coverage, and the sum of the merged rows' elements and of
+their squares; the kept tokens, the T groups, the T representatives, the counts of the kept ones.
 """
 import json
 import pathlib
@@ -21,7 +25,19 @@ def lines(case, asked):
         yield " ".join(map(str, case[key]))
 
 
+def represented_lines(case):
+    yield " ".join(repr(case[key]) for key in ("budget", "in_group", "coverage", "sum", "square"))
+    for key in ("indices", "group", "representative", "count"):
+        yield " ".join(map(str, case[key]))
+
+
 def main(source, target):
+    for path in sorted(pathlib.Path(source).glob("*/represented.json")):
+        cases = json.loads(path.read_text())["cases"]
+        text = [str(len(cases))] + [line for case in cases for line in represented_lines(case)]
+        out = pathlib.Path(target) / path.parent.name / "expected_represented.txt"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text("\n".join(text) + "\n")
     for path in sorted(pathlib.Path(source).glob("*/expected*.json")):
         content = json.loads(path.read_text())
         cases = content["cases"] if "cases" in content else [content]

@@ -9,6 +9,8 @@
 
 enum { MAX_TOKENS = 300, MAX_DIM = 280, MAX_GROUPS = 64, MAX_GUARDED = 16 };
 
+static float row[MAX_TOKENS];
+
 static void check(const prunesid_config *config, const prunesid_input *input,
     const int32_t *indices, const prunesid_details *details) {
     const size_t n_kept = prunesid_n_kept(config, input->n_tokens);
@@ -18,8 +20,17 @@ static void check(const prunesid_config *config, const prunesid_input *input,
         must((size_t)details->order[i] - input->first < input->n_tokens);
         must(details->state[(size_t)indices[i] - input->first] == PRUNESID_KEPT);
     }
+    size_t n = 0;
     for (size_t i = 0; i < input->n_tokens; i++)
         must((size_t)details->representative[i] - input->first < input->n_tokens);
+    for (size_t j = 0; j < n_kept; j++) n += (size_t)details->count[j];
+    must(n == input->n_tokens && details->stats.coverage <= 1.0);
+    prunesid_input rows = *input;
+    rows.tokens = row;
+    rows.dtype = PRUNESID_F32;
+    rows.dim = rows.ld = 1;
+    must(prunesid_merge(&rows, indices, n_kept, details->representative, 0.5, row, 1) ==
+         PRUNESID_OK);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
@@ -27,6 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
     static float x[MAX_TOKENS * MAX_DIM + 1], scores[MAX_TOKENS], loadings[MAX_TOKENS * MAX_GROUPS];
     static int32_t indices[MAX_TOKENS], order[MAX_TOKENS], representative[MAX_TOKENS];
+    static int32_t count[MAX_TOKENS];
     static uint8_t state[MAX_TOKENS];
     static int32_t guarded[MAX_GUARDED];
     bytes from = {data, n_bytes};
@@ -62,6 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
     details.order = order;
     details.state = state;
     details.representative = representative;
+    details.count = count;
+    details.scope = (prunesid_scope)(take(&from) % 3);
     const size_t capacity = take(&from) % 8 ? MAX_TOKENS : take(&from);
     if (prunesid_select_alloc(&config, &input, indices, capacity, &details, NULL) == PRUNESID_OK) {
         must(prunesid_n_kept(&config, T) <= capacity);
