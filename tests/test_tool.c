@@ -1022,6 +1022,31 @@ static void test_positions(void **state) {
         succeed("select t.npy --keep 4 --positions p.npy"), "\npositions  keep, the next is 11\n"));
 }
 
+/* Four sections are a text's and a grid's unless the last is all zeros, which its end decides. */
+static void test_the_fourth_section_is_looked_at_to_its_end(void **state) {
+    int64_t ids[4 * P];
+    (void)state;
+    save_known();
+    for (size_t place = 0; place <= P; place++) {
+        for (size_t i = 0; i < 3 * P; i++) ids[i] = (int64_t)(10 * (i % P));
+        for (size_t i = 0; i < P; i++) ids[3 * P + i] = i == place;
+        save_ids(place % 2, 4, ids);
+        const char *json = succeed("select t.npy --preset paper --scores s.npy --positions p.npy "
+                                   "--json --keep 4");
+        long kept[MAX_LIST], got[MAX_LIST];
+        const size_t n = list_of(json, "indices", kept);
+        json = strstr(json, "\"positions\": [");
+        assert_non_null(json);
+        char *at = (char *)own(strdup(json + strlen("\"positions\": ["))), *end;
+        for (size_t j = 0; j < n; j++) { /* the first section */
+            got[j] = strtol(at + 1, &end, 10);
+            at = end + (j + 1 < n);
+            CHECK(got[j] == (place < P ? (long)j : 10 * kept[j]), "place %zu, token %zu: %ld",
+                place, j, got[j]);
+        }
+    }
+}
+
 static void test_bad_positions(void **state) {
     static const struct {
         const char *descr;
@@ -1348,6 +1373,7 @@ int main(void) {
         TEST(regions_are_selections_of_their_own),
         TEST(regions_share_a_budget),
         TEST(positions),
+        TEST(the_fourth_section_is_looked_at_to_its_end),
         TEST(bad_positions),
         TEST(a_batch_is_its_images_one_by_one),
         TEST(a_batch_leaves_out_what_is_no_good),
