@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { MAX_ARGUMENTS = 40, MAX_LINE = 1024, MAX_LIST = 4096, MAX_OWNED = 2048 };
 enum { CAUSE_BYTES = 256, TIMEOUT_SECONDS = 120 };
@@ -184,6 +185,31 @@ static result run_line(const char *threads, const char *out_path, const char *li
     assert_int_equal(waitpid(child, &status, 0), child);
     result got = {WIFEXITED(status) ? WEXITSTATUS(status) : -1, NULL, NULL};
     got.out = read_stream(out, NULL);
+    got.err = read_stream(err, NULL);
+    return got;
+}
+
+/* Standard output closed, or a pipe whose reader has gone. */
+static result run_unread(const char *line, int is_pipe) {
+    FILE *const err = tmpfile();
+    char copy[MAX_LINE];
+    int ends[2] = {-1, -1}, status = 0;
+    assert_non_null(err);
+    assert_true((size_t)snprintf(copy, sizeof copy, "%s", line) < sizeof copy);
+    if (is_pipe) {
+        assert_int_equal(pipe(ends), 0);
+        close(ends[0]);
+    }
+    const pid_t child = fork();
+    if (child == 0) {
+        close(STDOUT_FILENO);
+        become_tool(copy, NULL, ends[1], fileno(err)); /* the end of a pipe, or none */
+    }
+    assert_true(child > 0);
+    if (is_pipe) close(ends[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    result got = {WIFEXITED(status) ? WEXITSTATUS(status) : -1, NULL, NULL};
+    got.out = (char *)own(calloc(1, 1));
     got.err = read_stream(err, NULL);
     return got;
 }
@@ -503,6 +529,17 @@ static void test_outputs_are_all_or_none(void **state) {
     if (access("/dev/full", W_OK) == 0) { /* a result that nobody can read is a failure as well */
         const result got = run_line(NULL, "/dev/full", full.line);
         check_refusal(&full, &got);
+        const result late = run_line(NULL, NULL, FOUR "--tokens old.npy --indices /dev/full");
+        assert_int_equal(late.code, 1);
+        assert_string_equal(late.err, "prunesid: /dev/full: No space left on device\n");
+    }
+    assert_int_equal(stat("old.npy", &kept), 0);
+    assert_int_equal(kept.st_size, 8);
+    /* Standard output is closed, or nobody reads it. */
+    for (int is_pipe = 0; is_pipe < 2; is_pipe++) {
+        const refusal unread = {full.line, full.subject, is_pipe ? "Broken pipe" : "Bad file"};
+        const result got = run_unread(unread.line, is_pipe);
+        check_refusal(&unread, &got);
     }
     assert_int_equal(stat("old.npy", &kept), 0);
     assert_int_equal(kept.st_size, 8);
@@ -591,8 +628,10 @@ static const refusal refusals[] = {
     {FOUR "--positions no.npy", "no.npy", "No such file"},
     {FOUR "--indices no/i.npy", "no/i.npy", "No such file"},
     {FOUR "--indices i.npy --tokens no/k.npy", "no/k.npy", "No such file"},
-    {FOUR "--tokens folder", "folder", "not a regular file"},
-    {FOUR "--indices pipe", "pipe", "not a regular file"},
+    {FOUR "--tokens folder", "folder", "is a directory"},
+    {FOUR "--indices new.npy --tokens ./new.npy", "./new.npy",
+        "--indices and --tokens name the same file"},
+    {FOUR "--indices new.npy --tokens folder/../new.npy", "folder/../new.npy", "the same file"},
     {FOUR "--indices dangling", "dangling", "link"},
     /* shapes */
     {"select pair.npy --keep 4", "pair.npy", "use batch"},
@@ -983,6 +1022,31 @@ static void test_positions(void **state) {
         succeed("select t.npy --keep 4 --positions p.npy"), "\npositions  keep, the next is 11\n"));
 }
 
+/* Four sections are a text's and a grid's unless the last is all zeros, which its end decides. */
+static void test_the_fourth_section_is_looked_at_to_its_end(void **state) {
+    int64_t ids[4 * P];
+    (void)state;
+    save_known();
+    for (size_t place = 0; place <= P; place++) {
+        for (size_t i = 0; i < 3 * P; i++) ids[i] = (int64_t)(10 * (i % P));
+        for (size_t i = 0; i < P; i++) ids[3 * P + i] = i == place;
+        save_ids(place % 2, 4, ids);
+        const char *json = succeed("select t.npy --preset paper --scores s.npy --positions p.npy "
+                                   "--json --keep 4");
+        long kept[MAX_LIST], got[MAX_LIST];
+        const size_t n = list_of(json, "indices", kept);
+        json = strstr(json, "\"positions\": [");
+        assert_non_null(json);
+        char *at = (char *)own(strdup(json + strlen("\"positions\": ["))), *end;
+        for (size_t j = 0; j < n; j++) { /* the first section */
+            got[j] = strtol(at + 1, &end, 10);
+            at = end + (j + 1 < n);
+            CHECK(got[j] == (place < P ? (long)j : 10 * kept[j]), "place %zu, token %zu: %ld",
+                place, j, got[j]);
+        }
+    }
+}
+
 static void test_bad_positions(void **state) {
     static const struct {
         const char *descr;
@@ -1049,7 +1113,7 @@ static void test_a_batch_leaves_out_what_is_no_good(void **state) {
     static const char *const budgets[] = {"", "--dynamic", "--phi-ref=0.9"};
     static const char failed[] = ", \"failed\": [\"bad.npy\", \"\\\"a\\\\\\u0009b\", \"none\"]}\n";
     static const char lines[] = "prunesid: bad.npy: row 3, column 1 is not finite\n"
-                                "prunesid: \"a\\\tb: No such file or directory\n"
+                                "prunesid: \"a\\\\x09b: No such file or directory\n"
                                 "prunesid: none: there are no tokens, ";
     const size_t shape[3] = {2, T / 2, D}, no_images[3] = {0, T, D};
     const float *const values = some_values(T * D, 0, 0);
@@ -1079,6 +1143,44 @@ static void test_a_batch_leaves_out_what_is_no_good(void **state) {
     refuse("batch two.npy bad.npy none --scores s.npy --keep 4", "bad.npy",
         "is not finite (--scores needs every file)");
     refuse("batch none --keep 4 --dynamic --json", "none", "there are no tokens");
+}
+
+/* Names of any bytes: the JSON stays UTF-8 and valid, and nothing steers the terminal. */
+static void test_names_are_any_bytes(void **state) {
+    static const struct {
+        const char *name, *json, *text;
+    } cases[] = {{"\xC3\xA9\xF0\x9F\x90\x88", "\xC3\xA9\xF0\x9F\x90\x88", NULL},
+        {"\xFF\xC3", "\\uefff\\uefc3", "\\xff\\xc3"}, {"\x1B[31m", "\\u001b[31m", "\\x1b[31m"},
+        {"\xC2\x9B\x7F", "\\u009b\\u007f", "\\xc2\\x9b\\x7f"},
+        {"\xED\xA0\x80", "\\uefed\\uefa0\\uef80", "\\xed\\xa0\\x80"}, /* a surrogate */
+        {"\xC0\xAF", "\\uefc0\\uefaf", "\\xc0\\xaf"},                 /* overlong */
+        {"\xF4\x90\x80\x80", "\\ueff4\\uef90\\uef80\\uef80", "\\xf4\\x90\\x80\\x80"},
+        {"\xEE\xBF\xBF", "\\uefee\\uefbf\\uefbf", "\xEE\xBF\xBF"}, /* what \xff becomes */
+        {"\xE2\x82", "\\uefe2\\uef82", "\\xe2\\x82"},
+        {"a\"\\\n", "a\\\"\\\\\\u000a", "a\"\\\\x0a"}};
+    char line[MAX_LINE], wanted[MAX_LINE];
+    (void)state;
+    save_good("t.npy");
+    for (size_t i = 0; i < N_ITEMS(cases); i++) {
+        const char *const text = cases[i].text != NULL ? cases[i].text : cases[i].name;
+        snprintf(line, sizeof line, "batch t.npy %s --keep 4 --json", cases[i].name);
+        snprintf(wanted, sizeof wanted, "\"failed\": [\"%s\"]}\n", cases[i].json);
+        const result got = run_line(NULL, NULL, line);
+        CHECK(strstr(got.out, wanted) != NULL, "%zu: %s", i, got.out);
+        snprintf(wanted, sizeof wanted, "prunesid: %s: No such file or directory\n", text);
+        assert_string_equal(got.err, wanted);
+        save_good(cases[i].name);
+        snprintf(line, sizeof line, "batch t.npy %s --keep 4", cases[i].name);
+        snprintf(wanted, sizeof wanted, "\nimage 1: %s\n", text);
+        assert_non_null(strstr(run_line(NULL, NULL, line).out, wanted));
+        snprintf(line, sizeof line, "select %s --keep 4 --regions 20", cases[i].name);
+        snprintf(wanted, sizeof wanted, "region 0: %s, tokens 0 to 19\n", text);
+        assert_non_null(strstr(run_line(NULL, NULL, line).out, wanted));
+        snprintf(line, sizeof line, "%s --keep 4", cases[i].name);
+        snprintf(
+            wanted, sizeof wanted, "prunesid: unknown command '%s'\ntry: prunesid --help\n", text);
+        assert_string_equal(run_line(NULL, NULL, line).err, wanted);
+    }
 }
 
 /* A frame is an image, or a window of several is: what select makes of its rows. */
@@ -1271,9 +1373,11 @@ int main(void) {
         TEST(regions_are_selections_of_their_own),
         TEST(regions_share_a_budget),
         TEST(positions),
+        TEST(the_fourth_section_is_looked_at_to_its_end),
         TEST(bad_positions),
         TEST(a_batch_is_its_images_one_by_one),
         TEST(a_batch_leaves_out_what_is_no_good),
+        TEST(names_are_any_bytes),
         TEST(windows_are_images_of_their_frames),
         TEST(dynamic_budgets_keep_the_total_and_the_limits),
         TEST(budgets_by_a_reference_follow_phi),

@@ -4,7 +4,7 @@
 
 #include <unistd.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
+#include "bytes.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
     static char path[64];
