@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { MAX_ARGUMENTS = 40, MAX_LINE = 1024, MAX_LIST = 4096, MAX_OWNED = 2048 };
 enum { CAUSE_BYTES = 256, TIMEOUT_SECONDS = 120 };
@@ -184,6 +185,31 @@ static result run_line(const char *threads, const char *out_path, const char *li
     assert_int_equal(waitpid(child, &status, 0), child);
     result got = {WIFEXITED(status) ? WEXITSTATUS(status) : -1, NULL, NULL};
     got.out = read_stream(out, NULL);
+    got.err = read_stream(err, NULL);
+    return got;
+}
+
+/* Standard output closed, or a pipe whose reader has gone. */
+static result run_unread(const char *line, int is_pipe) {
+    FILE *const err = tmpfile();
+    char copy[MAX_LINE];
+    int ends[2] = {-1, -1}, status = 0;
+    assert_non_null(err);
+    assert_true((size_t)snprintf(copy, sizeof copy, "%s", line) < sizeof copy);
+    if (is_pipe) {
+        assert_int_equal(pipe(ends), 0);
+        close(ends[0]);
+    }
+    const pid_t child = fork();
+    if (child == 0) {
+        close(STDOUT_FILENO);
+        become_tool(copy, NULL, ends[1], fileno(err)); /* the end of a pipe, or none */
+    }
+    assert_true(child > 0);
+    if (is_pipe) close(ends[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    result got = {WIFEXITED(status) ? WEXITSTATUS(status) : -1, NULL, NULL};
+    got.out = (char *)own(calloc(1, 1));
     got.err = read_stream(err, NULL);
     return got;
 }
@@ -503,6 +529,17 @@ static void test_outputs_are_all_or_none(void **state) {
     if (access("/dev/full", W_OK) == 0) { /* a result that nobody can read is a failure as well */
         const result got = run_line(NULL, "/dev/full", full.line);
         check_refusal(&full, &got);
+        const result late = run_line(NULL, NULL, FOUR "--tokens old.npy --indices /dev/full");
+        assert_int_equal(late.code, 1);
+        assert_string_equal(late.err, "prunesid: /dev/full: No space left on device\n");
+    }
+    assert_int_equal(stat("old.npy", &kept), 0);
+    assert_int_equal(kept.st_size, 8);
+    /* Standard output is closed, or nobody reads it. */
+    for (int is_pipe = 0; is_pipe < 2; is_pipe++) {
+        const refusal unread = {full.line, full.subject, is_pipe ? "Broken pipe" : "Bad file"};
+        const result got = run_unread(unread.line, is_pipe);
+        check_refusal(&unread, &got);
     }
     assert_int_equal(stat("old.npy", &kept), 0);
     assert_int_equal(kept.st_size, 8);
@@ -591,8 +628,10 @@ static const refusal refusals[] = {
     {FOUR "--positions no.npy", "no.npy", "No such file"},
     {FOUR "--indices no/i.npy", "no/i.npy", "No such file"},
     {FOUR "--indices i.npy --tokens no/k.npy", "no/k.npy", "No such file"},
-    {FOUR "--tokens folder", "folder", "not a regular file"},
-    {FOUR "--indices pipe", "pipe", "not a regular file"},
+    {FOUR "--tokens folder", "folder", "is a directory"},
+    {FOUR "--indices new.npy --tokens ./new.npy", "./new.npy",
+        "--indices and --tokens name the same file"},
+    {FOUR "--indices new.npy --tokens folder/../new.npy", "folder/../new.npy", "the same file"},
     {FOUR "--indices dangling", "dangling", "link"},
     /* shapes */
     {"select pair.npy --keep 4", "pair.npy", "use batch"},

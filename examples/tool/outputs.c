@@ -81,17 +81,21 @@ int stage_outputs(const job *all, const plot_png *picture, npy_staged staged[N_O
     char cause[CAUSE_BYTES];
     for (size_t i = 0; i < N_OUTPUTS; i++) {
         const char *const path = all->of[output_options[i]].text;
-        if (path != NULL &&
-            stage_output(output_options[i], path, all, picture, &staged[i], cause) != 0)
+        if (path == NULL) continue;
+        if (stage_output(output_options[i], path, all, picture, &staged[i], cause) != 0)
             return report(path, "%s", cause);
+        /* The command line cannot see that two ways to write a path mean one new file. */
+        for (size_t j = 0; j < i; j++)
+            if (staged[j].target != NULL && strcmp(staged[i].target, staged[j].target) == 0)
+                return report(path, "%s and %s name the same file", option_name(output_options[j]),
+                    option_name(output_options[i]));
     }
     return EXIT_OK;
 }
 
 int commit_outputs(const job *all, npy_staged staged[N_OUTPUTS]) {
     char cause[CAUSE_BYTES];
-    for (size_t i = 0; i < N_OUTPUTS; i++)
-        if (staged[i].temporary != NULL && npy_commit(&staged[i], cause, CAUSE_BYTES) != 0)
-            return report(all->of[output_options[i]].text, "%s", cause);
-    return EXIT_OK;
+    size_t failed;
+    if (npy_commit_all(staged, N_OUTPUTS, &failed, cause, CAUSE_BYTES) == 0) return EXIT_OK;
+    return report(all->of[output_options[failed]].text, "%s", cause);
 }

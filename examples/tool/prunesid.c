@@ -9,7 +9,7 @@
 
 /* Files take their place last, when even the printing has succeeded: all of them or none. */
 static int save_and_print(const job *all, const plot_png *picture) {
-    npy_staged staged[N_OUTPUTS] = {{NULL, NULL}};
+    npy_staged staged[N_OUTPUTS] = {{0}};
     int status = stage_outputs(all, picture, staged);
     if (status == EXIT_OK) status = print_selection(all);
     if (status == EXIT_OK) status = commit_outputs(all, staged);
@@ -65,7 +65,8 @@ static int run(const options *given) {
 int main(int argc, char **argv) {
     option_value values[N_OPTIONS];
     options given = {.of = values};
-    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a failed write, not a death */
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a failed write, not a death; */
+    signal(SIGPIPE, SIG_IGN); /* and so is a reader that has gone */
     const int status = options_parse(argc, argv, &given);
     return status == GO_ON ? run(&given) : status;
 }
