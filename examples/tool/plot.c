@@ -1,6 +1,9 @@
 /* plot.c - draws which patches of a photo were kept.   MIT licence. */
 #include "plot.h"
 
+#include "font.h"
+#include "picture.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -8,15 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define STB_IMAGE_IMPLEMENTATION
-#define STBI_ONLY_JPEG
-#define STBI_ONLY_PNG
-#include <stb/stb_image.h>
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#include <stb/stb_image_write.h>
-
-#include <stb/stb_easy_font.h>
 
 enum {
     MIN_WIDTH = 768,   /* of the picture: the legend's lines fit */
@@ -26,6 +20,7 @@ enum {
     MAX_SWATCHES = 96, /* groups that the legend lists */
     TEXT_SCALE = 2,    /* pixels a font pixel, whole so that text is sharp; */
     TITLE_SCALE = 3,   /* the title's */
+    LETTER_GAP = 1,    /* font pixels */
     TEXT_BYTES = 128,
     MARGIN = 20,
     LINE = 30,
@@ -57,11 +52,6 @@ typedef struct pen {
     canvas *on;
     size_t x, y;
 } pen;
-
-typedef struct photo {
-    unsigned char *rgb; /* stb_image's */
-    int width, height;
-} photo;
 
 static int fail(char *error, size_t error_bytes, const char *format, ...) {
     va_list arguments;
@@ -130,49 +120,35 @@ static void frame(
     fill(on, x + width - thickness, y, thickness, height, with);
 }
 
-/* stb_easy_font takes its text as char * but does not write to it. */
-static char *copy_text(const char *text, char copy[TEXT_BYTES]) {
-    snprintf(copy, TEXT_BYTES, "%s", text);
-    return copy;
-}
-
-static size_t text_width(const char *text, size_t scale) {
-    char copy[TEXT_BYTES];
-    return scale * (size_t)stb_easy_font_width(copy_text(text, copy));
-}
-
-/* The font is made of upright rectangles: four vertices of x, y, z and a colour each. */
-static void draw_text(canvas *on, size_t x, size_t y, const char *text, size_t scale, colour with) {
-    enum { VERTEX_FLOATS = 4, QUAD_FLOATS = 4 * VERTEX_FLOATS };
-    char copy[TEXT_BYTES];
-    float quads[TEXT_BYTES * QUAD_FLOATS * 12]; /* a character has at most 12 */
-    const int n_quads = stb_easy_font_print(0, 0, copy_text(text, copy), NULL, quads, sizeof quads);
-    for (int i = 0; i < n_quads; i++) {
-        const float *const from = quads + i * QUAD_FLOATS;
-        const float *const to = from + 2 * VERTEX_FLOATS; /* the opposite corner */
-        fill(on, x + scale * (size_t)from[0], y + scale * (size_t)from[1],
-            scale * (size_t)(to[0] - from[0]), scale * (size_t)(to[1] - from[1]), with);
+/* Draws text, or only measures it where there are no pixels; returns the column behind it. */
+static size_t draw_text(
+    canvas *on, size_t x, size_t y, const char *text, size_t scale, colour with) {
+    for (; *text != '\0'; text++) {
+        const font_glyph *const glyph = font_find(*text);
+        const size_t width = glyph != NULL ? glyph->width : FONT_BLANK;
+        for (size_t i = 0; glyph != NULL && i < FONT_ROWS * width; i++)
+            if (glyph->rows[i / width] >> (width - 1 - i % width) & 1)
+                fill(on, x + i % width * scale, y + i / width * scale, scale, scale, with);
+        x += (width + LETTER_GAP) * scale;
     }
+    return x;
 }
 
 /* ---- the photo ---------------------------------------------------------------------------- */
 
-static int load_photo(const char *path, photo *out, char *error, size_t error_bytes) {
+static int load_photo(const char *path, picture *out, char *error, size_t error_bytes) {
     struct stat what;
-    int n_channels = 0;
     if (stat(path, &what) == 0 && !S_ISREG(what.st_mode))
         return fail(error, error_bytes, "not a regular file"); /* opening a pipe would wait */
     FILE *const file = fopen(path, "rb");
     if (file == NULL) return fail(error, error_bytes, "%s", strerror(errno));
-    out->rgb = stbi_load_from_file(file, &out->width, &out->height, &n_channels, 3);
+    const int status = picture_read(file, background.red, out, error, error_bytes);
     fclose(file);
-    return out->rgb != NULL ? 0
-                            : fail(error, error_bytes, "not a readable PNG or JPEG image (%s)",
-                                  stbi_failure_reason());
+    return status;
 }
 
 /* Averages blocks of 2 x 2 in place: what bilinear sampling alone would skip over. */
-static void halve(photo *of) {
+static void halve(picture *of) {
     const size_t width = (size_t)of->width / 2, height = (size_t)of->height / 2;
     const size_t stride = (size_t)of->width * 3;
     for (size_t y = 0; y < height; y++) {
@@ -196,14 +172,14 @@ static int sample(size_t at, size_t n_out, int n_in, double *part) {
     return first;
 }
 
-static double photo_channel(const photo *of, int x, int y, int channel) {
+static double photo_channel(const picture *of, int x, int y, int channel) {
     const int inside = x < of->width ? x : of->width - 1;
     const int row = y < of->height ? y : of->height - 1;
     return of->rgb[((size_t)row * (size_t)of->width + (size_t)inside) * 3 + (size_t)channel] /
            255.0;
 }
 
-static void draw_photo(canvas *on, const photo *from, size_t width, size_t height) {
+static void draw_photo(canvas *on, const picture *from, size_t width, size_t height) {
     for (size_t y = 0; y < height; y++) {
         double down, right;
         const int row = sample(y, height, from->height, &down);
@@ -236,7 +212,7 @@ static size_t between(double value, size_t least, size_t most) {
 
 /* Whole pixels a patch, so that every patch looks the same; the photo's shape as near as that
  * allows. */
-static int choose_layout(const plot_request *request, const photo *of, layout *out) {
+static int choose_layout(const plot_request *request, const picture *of, layout *out) {
     const double rows = (double)request->n_rows, columns = (double)request->n_columns;
     const double photo_width = of->width, photo_height = of->height;
     const double shape = (photo_height / rows) / (photo_width / columns); /* of a patch */
@@ -286,10 +262,10 @@ static void start_line(pen *at) {
 
 /* A text, on the next line if this one is full. */
 static void put_text(pen *at, const char *text, size_t scale, colour with) {
-    const size_t width = text_width(text, scale);
+    canvas nowhere = {NULL, 0, 0};
+    const size_t width = draw_text(&nowhere, 0, 0, text, scale, with);
     if (at->x + width + MARGIN > at->on->width) start_line(at);
-    draw_text(at->on, at->x, at->y, text, scale, with);
-    at->x += width + GAP;
+    at->x = draw_text(at->on, at->x, at->y, text, scale, with) + GAP;
 }
 
 static void put_group(pen *at, int32_t group, size_t n_kept) {
@@ -337,43 +313,26 @@ static size_t draw_legend(canvas *on, const plot_request *request, size_t top) {
 
 /* ---- the file ----------------------------------------------------------------------------- */
 
-static void append(void *context, void *bytes, int n_bytes) {
-    plot_png *const png = (plot_png *)context;
-    unsigned char *const grown =
-        (unsigned char *)realloc(png->bytes, png->n_bytes + (size_t)n_bytes);
-    if (grown != NULL) {
-        memcpy(grown + png->n_bytes, bytes, (size_t)n_bytes);
-        png->bytes = grown;
-        png->n_bytes += (size_t)n_bytes;
-    }
-}
-
-static int encode(const canvas *of, plot_png *out) {
-    return stbi_write_png_to_func(append, out, (int)of->width, (int)of->height, 3, of->pixels,
-               (int)(of->width * sizeof(colour))) != 0 &&
-                   out->n_bytes > 0
-               ? 0
-               : -1;
-}
-
-static int draw_all(const plot_request *request, photo *of, const layout *by, plot_png *out) {
+static int draw_all(const plot_request *request, picture *of, const layout *by, plot_png *out,
+    char *error, size_t error_bytes) {
     canvas on = {NULL, by->width > MIN_WIDTH ? by->width : MIN_WIDTH, 0};
     on.height = draw_legend(&on, request, by->height);
     on.pixels = (colour *)malloc(on.width * on.height * sizeof *on.pixels);
-    if (on.pixels == NULL) return -1;
+    if (on.pixels == NULL) return fail(error, error_bytes, "out of memory");
     fill(&on, 0, 0, on.width, on.height, background);
     while ((size_t)of->width >= 2 * by->width && (size_t)of->height >= 2 * by->height) halve(of);
     draw_photo(&on, of, by->width, by->height);
     draw_patches(&on, request, by);
     draw_legend(&on, request, by->height);
-    const int status = encode(&on, out);
+    const picture drawn = {(unsigned char *)on.pixels, (int)on.width, (int)on.height};
+    out->bytes = picture_to_png(&drawn, &out->n_bytes, error, error_bytes);
     free(on.pixels);
-    return status;
+    return out->bytes != NULL ? 0 : -1;
 }
 
 int plot_draw(const plot_request *request, plot_png *out, int *blames_photo, char *error,
     size_t error_bytes) {
-    photo from = {NULL, 0, 0};
+    picture from = {NULL, 0, 0};
     layout by = {0, 0, 0, 0};
     int status = load_photo(request->photo, &from, error, error_bytes);
     *blames_photo = status != 0;
@@ -381,8 +340,7 @@ int plot_draw(const plot_request *request, plot_png *out, int *blames_photo, cha
         status =
             fail(error, error_bytes, "the picture would be above %d pixels wide or high", MAX_SIDE);
     }
-    if (status == 0 && draw_all(request, &from, &by, out) != 0)
-        status = fail(error, error_bytes, "out of memory");
-    stbi_image_free(from.rgb);
+    if (status == 0) status = draw_all(request, &from, &by, out, error, error_bytes);
+    free(from.rgb);
     return status;
 }
