@@ -1088,7 +1088,7 @@ static void test_a_batch_leaves_out_what_is_no_good(void **state) {
     static const char *const budgets[] = {"", "--dynamic", "--phi-ref=0.9"};
     static const char failed[] = ", \"failed\": [\"bad.npy\", \"\\\"a\\\\\\u0009b\", \"none\"]}\n";
     static const char lines[] = "prunesid: bad.npy: row 3, column 1 is not finite\n"
-                                "prunesid: \"a\\\tb: No such file or directory\n"
+                                "prunesid: \"a\\\\x09b: No such file or directory\n"
                                 "prunesid: none: there are no tokens, ";
     const size_t shape[3] = {2, T / 2, D}, no_images[3] = {0, T, D};
     const float *const values = some_values(T * D, 0, 0);
@@ -1118,6 +1118,44 @@ static void test_a_batch_leaves_out_what_is_no_good(void **state) {
     refuse("batch two.npy bad.npy none --scores s.npy --keep 4", "bad.npy",
         "is not finite (--scores needs every file)");
     refuse("batch none --keep 4 --dynamic --json", "none", "there are no tokens");
+}
+
+/* Names of any bytes: the JSON stays UTF-8 and valid, and nothing steers the terminal. */
+static void test_names_are_any_bytes(void **state) {
+    static const struct {
+        const char *name, *json, *text;
+    } cases[] = {{"\xC3\xA9\xF0\x9F\x90\x88", "\xC3\xA9\xF0\x9F\x90\x88", NULL},
+        {"\xFF\xC3", "\\uefff\\uefc3", "\\xff\\xc3"}, {"\x1B[31m", "\\u001b[31m", "\\x1b[31m"},
+        {"\xC2\x9B\x7F", "\\u009b\\u007f", "\\xc2\\x9b\\x7f"},
+        {"\xED\xA0\x80", "\\uefed\\uefa0\\uef80", "\\xed\\xa0\\x80"}, /* a surrogate */
+        {"\xC0\xAF", "\\uefc0\\uefaf", "\\xc0\\xaf"},                 /* overlong */
+        {"\xF4\x90\x80\x80", "\\ueff4\\uef90\\uef80\\uef80", "\\xf4\\x90\\x80\\x80"},
+        {"\xEE\xBF\xBF", "\\uefee\\uefbf\\uefbf", "\xEE\xBF\xBF"}, /* what \xff becomes */
+        {"\xE2\x82", "\\uefe2\\uef82", "\\xe2\\x82"},
+        {"a\"\\\n", "a\\\"\\\\\\u000a", "a\"\\\\x0a"}};
+    char line[MAX_LINE], wanted[MAX_LINE];
+    (void)state;
+    save_good("t.npy");
+    for (size_t i = 0; i < N_ITEMS(cases); i++) {
+        const char *const text = cases[i].text != NULL ? cases[i].text : cases[i].name;
+        snprintf(line, sizeof line, "batch t.npy %s --keep 4 --json", cases[i].name);
+        snprintf(wanted, sizeof wanted, "\"failed\": [\"%s\"]}\n", cases[i].json);
+        const result got = run_line(NULL, NULL, line);
+        CHECK(strstr(got.out, wanted) != NULL, "%zu: %s", i, got.out);
+        snprintf(wanted, sizeof wanted, "prunesid: %s: No such file or directory\n", text);
+        assert_string_equal(got.err, wanted);
+        save_good(cases[i].name);
+        snprintf(line, sizeof line, "batch t.npy %s --keep 4", cases[i].name);
+        snprintf(wanted, sizeof wanted, "\nimage 1: %s\n", text);
+        assert_non_null(strstr(run_line(NULL, NULL, line).out, wanted));
+        snprintf(line, sizeof line, "select %s --keep 4 --regions 20", cases[i].name);
+        snprintf(wanted, sizeof wanted, "region 0: %s, tokens 0 to 19\n", text);
+        assert_non_null(strstr(run_line(NULL, NULL, line).out, wanted));
+        snprintf(line, sizeof line, "%s --keep 4", cases[i].name);
+        snprintf(
+            wanted, sizeof wanted, "prunesid: unknown command '%s'\ntry: prunesid --help\n", text);
+        assert_string_equal(run_line(NULL, NULL, line).err, wanted);
+    }
 }
 
 /* A frame is an image, or a window of several is: what select makes of its rows. */
@@ -1313,6 +1351,7 @@ int main(void) {
         TEST(bad_positions),
         TEST(a_batch_is_its_images_one_by_one),
         TEST(a_batch_leaves_out_what_is_no_good),
+        TEST(names_are_any_bytes),
         TEST(windows_are_images_of_their_frames),
         TEST(dynamic_budgets_keep_the_total_and_the_limits),
         TEST(budgets_by_a_reference_follow_phi),

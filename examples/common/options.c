@@ -1,6 +1,8 @@
 /* options.c - the command line of a program, read by a table.   MIT licence. */
 #include "options.h"
 
+#include "utf8.h"
+
 #include <errno.h>
 #include <float.h>
 #include <limits.h>
@@ -12,12 +14,23 @@
 
 /* ---- errors ------------------------------------------------------------------------------- */
 
+/* "PROGRAM: CAUSE", or with a subject between them; whatever bytes they hold, one line. */
+static void print_error(const char *subject, const char *format, va_list arguments) {
+    char cause[4096];
+    vsnprintf(cause, sizeof cause, format, arguments);
+    fprintf(stderr, "%s: ", program.name);
+    if (subject != NULL) {
+        utf8_print(stderr, subject);
+        fputs(": ", stderr);
+    }
+    utf8_print(stderr, cause);
+    fputc('\n', stderr);
+}
+
 int report(const char *subject, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "%s: %s: ", program.name, subject);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    print_error(subject, format, arguments);
     va_end(arguments);
     return EXIT_BAD_INPUT;
 }
@@ -25,10 +38,9 @@ int report(const char *subject, const char *format, ...) {
 int usage_error(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "%s: ", program.name);
-    vfprintf(stderr, format, arguments);
-    fprintf(stderr, "\ntry: %s --help\n", program.name);
+    print_error(NULL, format, arguments);
     va_end(arguments);
+    fprintf(stderr, "try: %s --help\n", program.name);
     return EXIT_USAGE;
 }
 

@@ -2,6 +2,7 @@
 #include "tool.h"
 
 #include "names.h"
+#include "utf8.h"
 
 const char *tau_text(
     const prunesid_stats *stats, const char *format, const char *none, char text[CAUSE_BYTES]) {
@@ -15,19 +16,6 @@ static void print_list(const char *name, const int32_t *values, size_t n_values)
     printf(", \"%s\": [", name);
     for (size_t i = 0; i < n_values; i++) printf(i > 0 ? ", %d" : "%d", (int)values[i]);
     putchar(']');
-}
-
-/* The bytes of a file's name; JSON takes all but these as they are. */
-static void print_string(const char *text) {
-    putchar('"');
-    for (; *text != '\0'; text++) {
-        const unsigned char c = (unsigned char)*text;
-        if (c < ' ')
-            printf("\\u%04x", c);
-        else
-            printf(c == '"' || c == '\\' ? "\\%c" : "%c", c);
-    }
-    putchar('"');
 }
 
 /* Without the braces around it. */
@@ -100,7 +88,7 @@ static void print_batch_json(const job *all) {
     for (size_t f = 0; f < all->n_files; f++) {
         if (!all->failed[f]) continue;
         printf("%s", between);
-        print_string(all->paths[f]);
+        utf8_print_json(stdout, all->paths[f]);
         between = ", ";
     }
     printf("]}\n");
@@ -129,9 +117,11 @@ static void print_summary(const job *all, const prunesid_region *region) {
 static void print_selection_summary(const job *all) {
     for (size_t r = 0; r < all->n_images; r++) {
         const prunesid_input *const input = &all->regions[r].input;
-        if (all->of[OPTION_REGIONS].given)
-            printf("%sregion %zu: %s, tokens %zu to %zu\n", r > 0 ? "\n" : "", r, all->paths[0],
-                input->first, input->first + input->n_tokens - 1);
+        if (all->of[OPTION_REGIONS].given) {
+            printf("%sregion %zu: ", r > 0 ? "\n" : "", r);
+            utf8_print(stdout, all->paths[0]);
+            printf(", tokens %zu to %zu\n", input->first, input->first + input->n_tokens - 1);
+        }
         print_summary(all, &all->regions[r]);
     }
     if (all->positions.data != NULL)
@@ -141,7 +131,9 @@ static void print_selection_summary(const job *all) {
 
 static void print_batch_summary(const job *all) {
     for (size_t i = 0; i < all->n_images; i++) {
-        printf("%simage %zu: %s\n", i > 0 ? "\n" : "", i, all->paths[all->images[i].file]);
+        printf("%simage %zu: ", i > 0 ? "\n" : "", i);
+        utf8_print(stdout, all->paths[all->images[i].file]);
+        putchar('\n');
         print_summary(all, &all->regions[i]);
     }
 }
