@@ -71,8 +71,8 @@
  *
  * NUMERICS
  *   u = 2^-24 is half the distance from 1 to the next float32.
- *   rho, phi, tau and EXACT: float64. NMS decides as float64 does: by float32 where the rounding
- *   bound (d + 8) 2 u allows. KRYLOV: float32, with a model of the error of every loading
+ *   rho, phi, tau and EXACT: float64. NMS and representatives decide as float64 does: by float32
+ *   where its rounding bound allows. KRYLOV: float32, with a model of the error of every loading
  *   (>>verdict); where it leaves open a token's group, or an order of two loadings on which a
  *   kept token or an order that was asked for depends, the columns in question are refined in
  *   float64 until a bound closes, or float64 has no more to say (>>refine). So the default selects
@@ -335,9 +335,9 @@ typedef struct prunesid_details {
                               * the one with the largest cosine as float64 has it, the lower index
                               * first among equals */
     int32_t *count;          /* [n_kept] tokens that each kept one stands for, itself among them */
-    float *log_count;     /* [n_kept] ln count: added to what a kept token's key gets as attention
-                              * logits, it weighs like as many tokens. A bias of a mask's column */
-    prunesid_stats stats; /* written */
+    float *log_count;        /* [n_kept] ln count. Added to the attention logits of a kept token's
+                              * key, a column of the mask, it makes it weigh as much as all did */
+    prunesid_stats stats;    /* written */
 } prunesid_details;
 
 /* No arrays, PRUNESID_SCOPE_ALL, stats all 0. */
@@ -515,7 +515,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows
  *                   by prunesid_gather, and what is behind them is not as it was
  * Elements that are not finite are not looked for. They reach their own channel of the one row that
  * they are merged into; a row that stands for itself alone is copied bit by bit.
- * Cost: reads rows once, n_kept T / 4 comparisons a KiB of a row; no workspace.
+ * Cost: reads rows once; 2 n_kept T comparisons of int32, for every 1024 channels n_kept T more; no
+ *   workspace, 12 KiB of the stack.
  * Status: OK, NULL, the input's (EMPTY, DIMENSION, OVERFLOW, DTYPE, STRIDE, ALIGNMENT; ld_out's
  *   too), WEIGHT, INDEX, REPRESENTATIVE. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_merge(const prunesid_input *rows, const int32_t *indices,
@@ -637,8 +638,9 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
  *   group    [T] in [0, K): each token looks among the kept ones of its group; NULL: among all
  *   representative, count, log_count  as in details; each may be NULL
  *   coverage  as in stats; or NULL
- * Cost: 2 T n_kept d float32 flops, T n_kept d / K where groups are as large as another; cosines
- *   within twice the rounding bound of the largest are taken again in float64.
+ * Cost: 2 T n_kept d float32 flops, over K with groups of one size; 2 d float64 flops for every
+ *   token, and for every cosine that float32 cannot tell from its largest: T n_kept at the worst,
+ *   where all tokens are nearly the same.
  * Status: as prunesid_select but CAPACITY, SCOPE and LAPACK, and INDEX, GROUP_INDEX. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_represent(const prunesid_config *config,
     const prunesid_input *input, const int32_t *indices, const int32_t *group, void *workspace,
