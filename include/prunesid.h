@@ -2495,16 +2495,13 @@ PRUNESID_PRIVATE_ void prunesid_pass64_(const prunesid_job_ *job) {
         for (size_t i = 0; i < n; i++) r->Z[i] += r->part[c * n + i];
 }
 
-/* R [n, d] in Z becomes the corrections of W, and V's columns get theirs along the Ritz vectors of
- * V. r->moved [n]: how far all of them move Y's unit rows; r->error [n]: by how much V is then off,
- * to first order of what it did not get, to second of what it got. */
-PRUNESID_PRIVATE_ void prunesid_correct_(const prunesid_job_ *job) {
+/* r->coefficient [n, m] = R Q^T, of R [n, d] in Z; or (R A^T) Q^T. Times r->scale. */
+PRUNESID_PRIVATE_ void prunesid_project_residuals_(const prunesid_job_ *job) {
     const prunesid_refiner_ *r = &job->refiner;
     const prunesid_krylov_ *krylov = &job->krylov;
-    const size_t d = job->d, m = krylov->count, b = PRUNESID_BLOCK_, sp = job->sp, dp = job->dp;
-    const int is_all = krylov->n_pairs == m;
-    for (size_t at = 0; at < r->n; at += b) { /* coefficient = R Q^T, or (R A^T) Q^T */
-        const size_t w = prunesid_min_(r->n - at, b);
+    const size_t d = job->d, sp = job->sp, dp = job->dp;
+    for (size_t at = 0; at < r->n; at += PRUNESID_BLOCK_) {
+        const size_t w = prunesid_min_(r->n - at, PRUNESID_BLOCK_);
         float *residual = krylov->halfway, *c = r->coefficient + at * krylov->most;
         memset(residual, 0, w * dp * sizeof(float));
         for (size_t i = 0; i < w; i++)
@@ -2517,59 +2514,75 @@ PRUNESID_PRIVATE_ void prunesid_correct_(const prunesid_job_ *job) {
             residual = krylov->candidate;
         }
         prunesid_rows_by_rows_(
-            job->kernels, w, m, sp, residual, sp, krylov->Q, sp, 0, c, krylov->most);
+            job->kernels, w, krylov->count, sp, residual, sp, krylov->Q, sp, 0, c, krylov->most);
     }
-    for (size_t k = 0; k < r->n; k++) {
-        float *c = r->coefficient + k * krylov->most;
-        const double *residual = r->Z + k * d;
-        const double theta = r->sigma[k] * r->sigma[k];
-        const double behind = theta - prunesid_ritz_value_(job, krylov->n_pairs - 1);
-        double inside = 0.0, all = 0.0, taken = 0.0, left = 0.0, second = 0.0;
-        for (size_t j = 0; j < d; j++) all += residual[j] * residual[j];
-        memset(r->shift, 0, m * sizeof(double));
-        memset(r->along, 0, job->K * sizeof(double));
-        for (size_t j = 0; j < krylov->n_pairs; j++) { /* along Ritz vector j */
-            const double value = prunesid_ritz_value_(job, j);
-            const double *e = prunesid_ritz_coefficients_(job, j);
-            double along = 0.0;
-            if (!(value > 0.0)) continue;
-            for (size_t i = 0; i < m; i++) along += e[i] * (double)c[i];
-            along /= r->scale;
-            if (job->is_left) along /= sqrt(value); /* of the unit right vector */
-            const double step = r->is_in[j] ? 0.0 : along / (theta - value);
-            const double more = (step - along / theta) / (job->is_left ? sqrt(value) : 1.0);
-            for (size_t i = 0; i < m; i++) r->shift[i] += more * e[i];
-            inside += along * along;
-            const double turn = step * sqrt(value / theta);
-            if (is_all || j >= job->K || (size_t)r->columns[k] >= job->K) {
-                left += turn * turn;
-                continue;
-            }
-            double noise = 0.0;
-            for (size_t l = 0; l < job->n_columns; l++) {
-                const double of_j = job->noise[j * job->ldV + l];
-                noise += of_j * of_j;
-            }
-            taken += turn * turn;
-            second += fabs(turn) * sqrt(noise);
-            r->along[j] = turn;
+}
+
+/* Of column k of S, with its coefficients: those of its correction in their place; Y's row gets at
+ * once what it misses of V's other columns. */
+PRUNESID_PRIVATE_ void prunesid_correct_column_(const prunesid_job_ *job, size_t k) {
+    const prunesid_refiner_ *r = &job->refiner;
+    const prunesid_krylov_ *krylov = &job->krylov;
+    const size_t d = job->d, m = krylov->count;
+    const int has_all = krylov->n_pairs == m;
+    float *c = r->coefficient + k * krylov->most;
+    const double *residual = r->Z + k * d;
+    const double theta = r->sigma[k] * r->sigma[k];
+    double inside = 0.0, all = 0.0, taken = 0.0, left = 0.0, second = 0.0;
+    for (size_t j = 0; j < d; j++) all += residual[j] * residual[j];
+    memset(r->shift, 0, m * sizeof(double));
+    memset(r->along, 0, job->K * sizeof(double));
+    for (size_t j = 0; j < krylov->n_pairs; j++) { /* along Ritz vector j */
+        const double value = prunesid_ritz_value_(job, j);
+        const double *e = prunesid_ritz_coefficients_(job, j);
+        double along = 0.0, noise = 0.0;
+        if (!(value > 0.0)) continue;
+        for (size_t i = 0; i < m; i++) along += e[i] * (double)c[i];
+        along /= r->scale;
+        if (job->is_left) along /= sqrt(value); /* of the unit right vector */
+        inside += along * along;
+        const double step = r->is_in[j] ? 0.0 : along / (theta - value);
+        const double more = (step - along / theta) / (job->is_left ? sqrt(value) : 1.0);
+        for (size_t i = 0; i < m; i++) r->shift[i] += more * e[i];
+        const double turn = step * sqrt(value / theta);
+        if (has_all || j >= job->K || (size_t)r->columns[k] >= job->K) {
+            left += turn * turn;
+            continue;
         }
-        for (size_t i = 0; i < job->T && taken > 0.0; i++) {
-            const double *v = job->V + i * job->ldV;
-            double sum = 0.0;
-            for (size_t j = 0; j < job->K; j++) sum += r->along[j] * v[j];
-            r->Y[k * job->T + i] += sum;
+        r->along[j] = turn;
+        taken += turn * turn;
+        for (size_t l = 0; l < job->n_columns; l++) {
+            const double of_j = job->noise[j * job->ldV + l];
+            noise += of_j * of_j;
         }
-        for (size_t i = 0; i < m; i++) c[i] = (float)(r->shift[i] * r->scale);
-        /* What no Ritz vector holds has eigenvalues of 2/3 theta at the most, as in the verdict, or
-         * up to the last one's that was found. */
-        double factor = PRUNESID_OUTSIDE_;
-        if (!is_all && behind * PRUNESID_OUTSIDE_ < theta)
-            factor = behind > 0.0 ? theta / behind : INFINITY;
-        const double rest = all > inside ? factor * factor * (all - inside) / (theta * theta) : 0.0;
-        r->moved[k] = sqrt(taken + left + rest);
-        r->error[k] = sqrt(left + rest) + second;
+        second += fabs(turn) * sqrt(noise);
     }
+    for (size_t i = 0; i < m; i++) c[i] = (float)(r->shift[i] * r->scale);
+    for (size_t i = 0; i < job->T && taken > 0.0; i++) {
+        const double *v = job->V + i * job->ldV;
+        double sum = 0.0;
+        for (size_t j = 0; j < job->K; j++) sum += r->along[j] * v[j];
+        r->Y[k * job->T + i] += sum;
+    }
+    /* What no Ritz vector holds has eigenvalues of 2/3 theta at the most, as in the verdict, or up
+     * to that of the last one that was found. */
+    double apart = theta / PRUNESID_OUTSIDE_;
+    const double last = prunesid_ritz_value_(job, krylov->n_pairs - 1);
+    if (!has_all && theta - last < apart) apart = theta - last;
+    if (apart < PRUNESID_U_ * theta) apart = PRUNESID_U_ * theta;
+    const double rest = all > inside ? (all - inside) / (apart * apart) : 0.0;
+    r->moved[k] = sqrt(taken + left + rest);
+    r->error[k] = sqrt(left + rest) + second;
+}
+
+/* R [n, d] in Z becomes the corrections of W, and V's columns get theirs along the Ritz vectors of
+ * V. r->moved [n]: how far all of them move Y's unit rows; r->error [n]: by how much V is then off,
+ * to first order of what it did not get, to second of what it got. */
+PRUNESID_PRIVATE_ void prunesid_correct_(const prunesid_job_ *job) {
+    const prunesid_refiner_ *r = &job->refiner;
+    const size_t d = job->d;
+    prunesid_project_residuals_(job);
+    for (size_t k = 0; k < r->n; k++) prunesid_correct_column_(job, k);
     prunesid_combine_basis_(job, r->n, r->scratch);
     for (size_t k = 0; k < r->n; k++)
         for (size_t j = 0; j < d; j++)
