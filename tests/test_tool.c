@@ -466,11 +466,13 @@ static void test_help_and_version(void **state) {
         assert_non_null(strstr(help, rules->name));
         assert_non_null(strstr(help, rules->purpose));
     }
-    assert_string_equal(help, succeed("select --help"));
+    assert_string_equal(help, succeed("-h"));
+    assert_string_equal(help, succeed("help"));
     snprintf(version, sizeof version, "prunesid %d.%d.%d\n", PRUNESID_VERSION_MAJOR,
         PRUNESID_VERSION_MINOR, PRUNESID_VERSION_PATCH);
     assert_string_equal(succeed("--version"), version);
     assert_string_equal(succeed("batch --version"), version);
+    assert_string_equal(succeed("-V"), version);
 }
 
 /* ---- what it writes ----------------------------------------------------------------------- */
@@ -558,8 +560,8 @@ static void test_outputs_are_all_or_none(void **state) {
 
 static const refusal refusals[] = {
     /* the line */
-    {"", NULL, "no command"},
-    {"prune t.npy", NULL, "unknown command 'prune'\n"},
+    {"", NULL, "no command: select, batch, info, plot or sweep\n"},
+    {"prune t.npy", NULL, "unknown command 'prune': select, batch, info, plot or sweep\n"},
     {"selct t.npy", NULL, "unknown command 'selct': did you mean select?"},
     {"select --keep 4", NULL, "needs a file"},
     {"batch --keep 4", NULL, "needs a file"},
@@ -592,7 +594,8 @@ static const refusal refusals[] = {
     {FOUR "--indices o.npy --tokens o.npy", NULL, "name the same file"},
     {FOUR "--tokens ./t.npy", NULL, "own file"},
     {FOUR "--scores s.npy --indices s.npy", NULL, "name the same file"},
-    {FOUR "--indices -", NULL, "standard output"},
+    {FOUR "--indices - --json", NULL, "standard output is taken by --json"},
+    {FOUR "--indices - --tokens -", NULL, "standard output is taken by another file"},
     /* values */
     {"select t.npy --keep 0", "--keep", RANGE},
     {"select t.npy --keep -1", "--keep", RANGE},
@@ -789,12 +792,14 @@ static void test_forged_files(void **state) {
 #define HEADER(descr, order, shape)                                                                \
     "{'descr': " descr ", 'fortran_order': " order ", 'shape': " shape ", }\n"
         {1, HEADER("'>f4'", "False", "(2, 3)"), 24, "dtype '>f4'"},
-        {1, HEADER("'<f8'", "False", "(2, 3)"), 48, "dtype '<f8'"},
+        {1, HEADER("'<f8'", "False", "(2, 3)"), 47, "truncated: the shape needs 48"},
+        {1, HEADER("'<u2'", "False", "(2, 3)"), 12, "--dtype bf16"},
+        {1, HEADER("'<u4'", "False", "(2, 3)"), 24, "dtype '<u4'"},
         {1, HEADER("'<i8'", "False", "(2, 3)"), 48, "dtype '<i8'"},
         {1, HEADER("'<i4'", "False", "(2, 3)"), 24, "integer"},
         {1, HEADER("'|O'", "False", "(2, 3)"), 24, "dtype '|O'"},
         {1, HEADER("[('x', '<f4')]", "False", "(2, 3)"), 24, "structured"},
-        {1, HEADER("'<f4'", "True", "(2, 3)"), 24, "Fortran"},
+        {1, HEADER("'<f4'", "True", "(2, 3)"), 23, "truncated: the shape needs 24"},
         {1, HEADER("'<f4'", "Maybe", "(2, 3)"), 24, "fortran_order"},
         {1, HEADER("'<f4'", "False", "(-2, 3)"), 24, "negative"},
         {1, HEADER("'<f4'", "False", "(2, 3"), 24, "bad shape"},
@@ -1105,7 +1110,8 @@ static void test_a_batch_is_its_images_one_by_one(void **state) {
         assert_non_null(at);
         at += strlen(one);
     }
-    assert_string_equal(at, "]}\n");
+    assert_string_equal(at, "], \"files\": [\"astronaut\", \"coffee\", \"chelsea\", \"wide\"], "
+                            "\"version\": 1}\n");
 }
 
 /* As if they were not there, but for an error line each, a list in the JSON and the exit code. */

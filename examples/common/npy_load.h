@@ -1,9 +1,11 @@
 /* npy_load.h - reads NumPy's .npy files: one array of numbers a file.   MIT licence.
  *
- * Reads little-endian float16 ('<f2'), float32 ('<f4'), int32 ('<i4') and int64 ('<i8') in C order
- * with 0 to 4 dimensions, format versions 1 to 3. Everything else is refused with a cause that a
- * user can act on. The size of the file is held against the shape before memory is asked for, so a
- * forged header cannot make the program allocate what the file does not contain.
+ * Reads little-endian float16 ('<f2'), float32 ('<f4'), float64 ('<f8', as float32), int32 ('<i4'),
+ * int64 ('<i8') and 16 bits that the caller knows the meaning of, bfloat16 say ('<u2', '<i2',
+ * '<V2'), in C or Fortran order, with 0 to 4 dimensions, format versions 1 to 3. Everything else is
+ * refused with a cause that a user can act on. The size of the file is held against the shape before
+ * memory is asked for, so a forged header cannot make the program allocate what the file does not
+ * contain.
  *
  * C99 and POSIX. Include it before any system header, or define _XOPEN_SOURCE to 700. */
 #ifndef NPY_LOAD_H
@@ -31,7 +33,7 @@ typedef struct npy_array {
     int n_dims;        /* 0 to NPY_MAX_DIMS */
     size_t shape[4];   /* [n_dims]; 1 beyond */
     size_t n_items;    /* product of the shape; may be 0 */
-    char kind;         /* 'f' or 'i' */
+    char kind;         /* 'f', 'i', or 'u': 16 bits of whatever kind */
     size_t item_bytes; /* 2, 4 or 8 */
 } npy_array;
 
@@ -189,27 +191,29 @@ static inline int npy_parse_header_(
 /* ---- loading ------------------------------------------------------------------------------ */
 
 static inline int npy_accept_dtype_(const char *descr, npy_array *out, npy_error_ error) {
-    if (strcmp(descr, "<f2") != 0 && strcmp(descr, "<f4") != 0 && strcmp(descr, "<i4") != 0 &&
-        strcmp(descr, "<i8") != 0) {
-        return npy_fail_(error,
-            "dtype '%s' is not supported: save little-endian float16 or float32 (positions: int32 "
-            "or int64)",
-            descr);
+    static const struct {
+        char descr[4], kind;
+    } known[] = {{"<f2", 'f'}, {"<f4", 'f'}, {"<f8", 'f'}, {"<i4", 'i'}, {"<i8", 'i'}, {"<u2", 'u'},
+        {"<i2", 'u'}, {"<V2", 'u'}, {"|V2", 'u'}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (strcmp(descr, known[i].descr) != 0) continue;
+        out->kind = known[i].kind;
+        out->item_bytes = (size_t)(descr[2] - '0');
+        return 0;
     }
-    out->kind = descr[1];
-    out->item_bytes = (size_t)(descr[2] - '0');
-    return 0;
+    return npy_fail_(error,
+        "dtype '%s' is not supported: save little-endian float16, float32, float64 or bfloat16 as "
+        "uint16 (positions: int32 or int64)",
+        descr);
 }
 
-static inline int npy_accept_header_(const npy_header_ *header, npy_array *out, npy_error_ error) {
-    if (npy_accept_dtype_(header->descr, out, error) != 0) return -1;
-    if (header->fortran_order)
-        return npy_fail_(error, "the array is in Fortran order: save it in C order");
+static inline int npy_accept_shape_(
+    int n_dims, const size_t *shape, npy_array *out, npy_error_ error) {
     size_t limit = SIZE_MAX / out->item_bytes;
-    out->n_dims = header->n_dims;
+    out->n_dims = n_dims;
     out->n_items = 1;
     for (int i = 0; i < NPY_MAX_DIMS; i++) {
-        out->shape[i] = i < header->n_dims ? header->shape[i] : 1;
+        out->shape[i] = i < n_dims ? shape[i] : 1;
         /* The product is bounded without its zeros: (0, SIZE_MAX, SIZE_MAX) is a forgery too. */
         if (out->shape[i] > limit) return npy_fail_(error, "the shape is too large");
         limit /= out->shape[i] > 0 ? out->shape[i] : 1;
@@ -240,7 +244,7 @@ static inline int npy_read_prefix_(
 }
 
 static inline int npy_read_header_(
-    FILE *file, size_t header_bytes, npy_array *out, npy_error_ error) {
+    FILE *file, size_t header_bytes, npy_array *out, int *fortran_order, npy_error_ error) {
     char *const text = (char *)malloc(header_bytes + 1);
     if (text == NULL) return npy_fail_(error, "out of memory");
     if (fread(text, 1, header_bytes, file) != header_bytes) {
@@ -250,7 +254,9 @@ static inline int npy_read_header_(
     npy_header_ header;
     const int status = npy_parse_header_(text, header_bytes, &header, error);
     free(text);
-    return status != 0 ? status : npy_accept_header_(&header, out, error);
+    if (status != 0 || npy_accept_dtype_(header.descr, out, error) != 0) return -1;
+    *fortran_order = header.fortran_order;
+    return npy_accept_shape_(header.n_dims, header.shape, out, error);
 }
 
 static inline int npy_read_data_(
@@ -269,12 +275,45 @@ static inline int npy_read_data_(
     return 0;
 }
 
+/* Puts items that lie in Fortran order, the first index fastest, into C order. */
+static inline int npy_reorder_(npy_array *array, npy_error_ error) {
+    const size_t *const shape = array->shape, bytes = array->item_bytes;
+    char *const out = (char *)malloc(array->n_items * bytes + 1), *to = out;
+    if (out == NULL) return npy_fail_(error, "out of memory");
+    for (size_t i = 0; i < shape[0]; i++)
+        for (size_t j = 0; j < shape[1]; j++)
+            for (size_t k = 0; k < shape[2]; k++)
+                for (size_t l = 0; l < shape[3]; l++, to += bytes)
+                    memcpy(to,
+                        (const char *)array->data +
+                            (((l * shape[2] + k) * shape[1] + j) * shape[0] + i) * bytes,
+                        bytes);
+    free(array->data);
+    array->data = out;
+    return 0;
+}
+
+/* float64 to float32 in place; what float32 cannot hold becomes an infinity. */
+static inline void npy_narrow_(npy_array *array) {
+    for (size_t i = 0; i < array->n_items; i++) {
+        double wide;
+        memcpy(&wide, (const char *)array->data + i * sizeof wide, sizeof wide);
+        const float narrow = fabs(wide) <= 3.4028234663852886e38 || isnan(wide) ? (float)wide
+                             : wide > 0                                         ? INFINITY
+                                                                                : -INFINITY;
+        memcpy((char *)array->data + i * sizeof narrow, &narrow, sizeof narrow);
+    }
+    array->item_bytes = sizeof(float);
+}
+
 static inline int npy_read_(FILE *file, size_t file_bytes, npy_array *out, npy_error_ error) {
     size_t prefix_bytes = 0, header_bytes = 0;
+    int fortran_order = 0;
     if (npy_read_prefix_(file, file_bytes, &prefix_bytes, &header_bytes, error) != 0 ||
-        npy_read_header_(file, header_bytes, out, error) != 0)
+        npy_read_header_(file, header_bytes, out, &fortran_order, error) != 0 ||
+        npy_read_data_(file, file_bytes - prefix_bytes - header_bytes, out, error) != 0)
         return -1;
-    return npy_read_data_(file, file_bytes - prefix_bytes - header_bytes, out, error);
+    return fortran_order && out->n_dims > 1 && out->n_items > 0 ? npy_reorder_(out, error) : 0;
 }
 
 static inline void npy_free(npy_array *array) {
@@ -282,31 +321,84 @@ static inline void npy_free(npy_array *array) {
     memset(array, 0, sizeof *array);
 }
 
-/* Loads path. 0, or -1 with the cause (without the file's name) in error and *out empty. */
-static inline int npy_load(const char *path, npy_array *out, char *error, size_t error_bytes) {
-    const npy_error_ cause = {error, error_bytes};
+/* An open file of a known size; bytes: of one that had to be read for that. */
+typedef struct npy_source_ {
+    FILE *file;
+    size_t n_bytes;
+    char *bytes;
+} npy_source_;
+
+/* A pipe has no size: all of it is read, into memory that doubles as it fills. */
+static inline int npy_open_input_(npy_source_ *out, npy_error_ error) {
+    for (size_t room = 65536;; room *= 2) {
+        char *const grown = (char *)realloc(out->bytes, room);
+        if (grown == NULL) return npy_fail_(error, "out of memory");
+        out->bytes = grown;
+        out->n_bytes += fread(grown + out->n_bytes, 1, room - out->n_bytes, stdin);
+        if (ferror(stdin)) return npy_fail_(error, "could not be read to its end");
+        if (out->n_bytes < room) break;
+    }
+    if (out->n_bytes == 0) return npy_fail_(error, "the file is empty");
+    out->file = fmemopen(out->bytes, out->n_bytes, "rb");
+    return out->file != NULL ? 0 : npy_fail_(error, "out of memory");
+}
+
+static inline int npy_open_(const char *path, npy_source_ *out, npy_error_ error) {
+    struct stat about;
     memset(out, 0, sizeof *out);
     if (!npy_host_is_little_endian_())
-        return npy_fail_(cause, "big-endian machines are not supported");
-    struct stat about;
-    if (stat(path, &about) != 0) return npy_fail_(cause, "%s", strerror(errno));
+        return npy_fail_(error, "big-endian machines are not supported");
+    if (strcmp(path, "-") == 0) return npy_open_input_(out, error);
+    if (stat(path, &about) != 0) return npy_fail_(error, "%s", strerror(errno));
     if (!S_ISREG(about.st_mode)) /* before it is opened: a FIFO would block */
-        return npy_fail_(cause, S_ISDIR(about.st_mode) ? "is a directory" : "not a regular file");
-    FILE *const file = fopen(path, "rb");
-    if (file == NULL) return npy_fail_(cause, "%s", strerror(errno));
-    const int status = npy_read_(file, (size_t)about.st_size, out, cause);
-    fclose(file);
-    if (status != 0) npy_free(out);
+        return npy_fail_(error, S_ISDIR(about.st_mode) ? "is a directory" : "not a regular file");
+    out->file = fopen(path, "rb");
+    out->n_bytes = (size_t)about.st_size;
+    return out->file != NULL ? 0 : npy_fail_(error, "%s", strerror(errno));
+}
+
+/* What every load ends with; returns status. */
+static inline int npy_finish_(int status, npy_source_ *source, npy_array *out) {
+    if (source->file != NULL) fclose(source->file);
+    free(source->bytes);
+    if (status != 0)
+        npy_free(out);
+    else if (out->kind == 'f' && out->item_bytes == sizeof(double))
+        npy_narrow_(out);
     return status;
 }
 
-/* Item i of a float16 or float32 array. */
+/* Loads path; "-" is standard input. 0, or -1 with the cause (without the file's name) in error and
+ * *out empty. */
+static inline int npy_load(const char *path, npy_array *out, char *error, size_t error_bytes) {
+    const npy_error_ cause = {error, error_bytes};
+    npy_source_ source;
+    memset(out, 0, sizeof *out);
+    int status = npy_open_(path, &source, cause);
+    if (status == 0) status = npy_read_(source.file, source.n_bytes, out, cause);
+    return npy_finish_(status, &source, out);
+}
+
+/* The same of a file of numbers alone, C order: descr as in a header. */
+static inline int npy_load_raw(const char *path, const char *descr, int n_dims, const size_t *shape,
+    npy_array *out, char *error, size_t error_bytes) {
+    const npy_error_ cause = {error, error_bytes};
+    npy_source_ source;
+    memset(out, 0, sizeof *out);
+    int status = npy_open_(path, &source, cause);
+    if (status == 0) status = npy_accept_dtype_(descr, out, cause);
+    if (status == 0) status = npy_accept_shape_(n_dims, shape, out, cause);
+    if (status == 0) status = npy_read_data_(source.file, source.n_bytes, out, cause);
+    return npy_finish_(status, &source, out);
+}
+
+/* Item i of a float16 or float32 array, or of 16 bits that are bfloat16. */
 static inline float npy_float_at(const npy_array *array, size_t i) {
     uint16_t half;
     float value;
     if (array->item_bytes == sizeof half) {
         memcpy(&half, (const char *)array->data + i * sizeof half, sizeof half);
-        return float_from_f16(half);
+        return array->kind == 'u' ? float_from_bf16(half) : float_from_f16(half);
     }
     memcpy(&value, (const char *)array->data + i * sizeof value, sizeof value);
     return value;

@@ -95,10 +95,20 @@ static void suggest(suggestion *best, const char *name) {
     best->distance = distance;
 }
 
-static int unknown(const char *what, const suggestion *best) {
-    return best->name != NULL
-               ? usage_error("unknown %s '%s': did you mean %s?", what, best->typed, best->name)
-               : usage_error("unknown %s '%s'", what, best->typed);
+/* "a, b or c" */
+static void list_choices(const char *(*choice)(size_t number), char *text, size_t n_bytes) {
+    size_t length = 0;
+    text[0] = '\0';
+    for (size_t i = 0; choice(i) != NULL && length < n_bytes; i++)
+        length += (size_t)snprintf(text + length, n_bytes - length, "%s%s",
+            i == 0                  ? ""
+            : choice(i + 1) == NULL ? " or "
+                                    : ", ",
+            choice(i));
+}
+
+static const char *command_name(size_t number) {
+    return program.commands[number];
 }
 
 /* ---- values ------------------------------------------------------------------------------- */
@@ -135,27 +145,20 @@ int option_real(const option *rule, option_value *value) {
     return GO_ON;
 }
 
-/* "a, b or c" */
-static void list_choices(const option *rule, char *text, size_t n_bytes) {
-    size_t length = 0;
-    text[0] = '\0';
-    for (size_t i = 0; rule->choice(i) != NULL && length < n_bytes; i++)
-        length += (size_t)snprintf(text + length, n_bytes - length, "%s%s",
-            i == 0                        ? ""
-            : rule->choice(i + 1) == NULL ? " or "
-                                          : ", ",
-            rule->choice(i));
-}
-
 int option_choice(const option *rule, option_value *value) {
     char choices[256];
+    suggestion best = suggestion_for(value->text);
     for (size_t i = 0; rule->choice(i) != NULL; i++) {
         if (strcmp(value->text, rule->choice(i)) == 0) {
             value->number = i;
             return GO_ON;
         }
+        suggest(&best, rule->choice(i));
     }
-    list_choices(rule, choices, sizeof choices);
+    list_choices(rule->choice, choices, sizeof choices);
+    if (best.name != NULL)
+        return usage_error("%s: unknown choice '%s': did you mean %s? There are %s", rule->name,
+            value->text, best.name, choices);
     return usage_error("%s: unknown choice '%s': %s", rule->name, value->text, choices);
 }
 
@@ -177,32 +180,48 @@ static size_t print_words(const char *text, size_t column) {
     return column;
 }
 
+/* "--name VALUE", or the choices as a|b|c; returns the column behind it. */
+static size_t print_usage(const option *rule) {
+    size_t column = (size_t)printf("  %s", rule->name);
+    if (rule->choice == NULL && rule->value != NULL) column += (size_t)printf(" %s", rule->value);
+    for (size_t i = 0; rule->choice != NULL && rule->choice(i) != NULL; i++)
+        column += (size_t)printf("%c%s", i == 0 ? ' ' : '|', rule->choice(i));
+    return column;
+}
+
 static void print_option(const option *rule) {
-    char text[320], choices[256];
-    if (rule->heading != NULL) printf("\n%s\n", rule->heading);
-    const int length = printf("  %s %s", rule->name, rule->value != NULL ? rule->value : "");
-    if (length + 1 > HELP_COLUMN)
+    char text[320];
+    const size_t length = print_usage(rule);
+    if (length >= HELP_COLUMN)
         printf("\n%*s", HELP_COLUMN, "");
     else
-        printf("%*s", HELP_COLUMN - length, "");
-    size_t column = print_words(rule->help, HELP_COLUMN);
-    if (rule->choice != NULL) {
-        list_choices(rule, choices, sizeof choices);
-        snprintf(text, sizeof text, "%s (default %s)", choices, rule->choice(rule->number));
-        column = print_words(text, column);
-    } else if (rule->number > 0) {
+        printf("%*s", HELP_COLUMN - (int)length, "");
+    const size_t column = print_words(rule->help, HELP_COLUMN);
+    text[0] = '\0';
+    if (rule->choice != NULL)
+        snprintf(text, sizeof text, "(default %s)", rule->choice(rule->number));
+    else if (rule->number > 0)
         snprintf(text, sizeof text, "(default %zu)", rule->number);
-        column = print_words(text, column);
-    }
+    print_words(text, column);
     putchar('\n');
     for (size_t i = 0; rule->purpose != NULL && rule->choice(i) != NULL; i++)
         printf("%*s%-9s %s\n", HELP_COLUMN, "", rule->choice(i), rule->purpose(i));
 }
 
-static int print_help(void) {
+/* Of one command, or of the whole program: NULL. */
+static int print_help(const size_t *command) {
     puts(program.about);
-    for (size_t i = 0; i < program.n_options; i++) print_option(&program.table[i]);
-    printf("\n  --help%s\n", program.version != NULL ? ", --version" : "");
+    if (program.usages != NULL) puts("\nusage:");
+    for (size_t i = 0; program.usages != NULL && program.commands[i] != NULL; i++)
+        if (command == NULL || *command == i) printf("  %s\n", program.usages[i]);
+    if (command != NULL) puts("\noptions:");
+    for (size_t i = 0; i < program.n_options; i++) {
+        const option *const rule = &program.table[i];
+        if (command != NULL && !(rule->commands >> *command & 1)) continue;
+        if (command == NULL && rule->heading != NULL) printf("\n%s\n", rule->heading);
+        print_option(rule);
+    }
+    printf("\n  -h, --help%s\n", program.version != NULL ? "      -V, --version" : "");
     if (program.notes != NULL) printf("\n%s\n", program.notes);
     puts("\nExit status: 0 done, 1 a bad file or value, 2 a usage error.");
     return finish_printing();
@@ -211,9 +230,11 @@ static int print_help(void) {
 /* ---- arguments ---------------------------------------------------------------------------- */
 
 /* --help and --version: GO_ON if argument is neither. */
-static int take_question(const char *argument) {
-    if (strcmp(argument, "--help") == 0) return print_help();
-    if (program.version == NULL || strcmp(argument, "--version") != 0) return GO_ON;
+static int take_question(const char *argument, const size_t *command) {
+    if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) return print_help(command);
+    if (program.version == NULL ||
+        (strcmp(argument, "--version") != 0 && strcmp(argument, "-V") != 0))
+        return GO_ON;
     printf("%s %s\n", program.name, program.version);
     return finish_printing();
 }
@@ -232,8 +253,9 @@ static int unknown_option(const char *argument, size_t length) {
     snprintf(name, sizeof name, "%.*s", (int)smaller(length, LONGEST_NAME), argument);
     suggestion best = suggestion_for(name);
     for (size_t i = 0; i < program.n_options; i++) suggest(&best, program.table[i].name);
-    best.typed = argument;
-    return unknown("option", &best);
+    if (best.name != NULL)
+        return usage_error("unknown option '%s': did you mean %s?", argument, best.name);
+    return usage_error("unknown option '%s'", argument);
 }
 
 /* Takes the option at argv[*at], and its value; *at moves behind it. */
@@ -262,7 +284,7 @@ static int take_arguments(int argc, char **argv, options *out) {
             only_files = 1;
             at++;
         } else if (!only_files && argv[at][0] == '-' && argv[at][1] != '\0') {
-            status = take_question(argv[at]);
+            status = take_question(argv[at], program.commands != NULL ? &out->command : NULL);
             if (status == GO_ON) status = take_option(argc, argv, &at, out);
         } else if (program.commands == NULL) {
             status = usage_error("unexpected argument '%s'", argv[at]);
@@ -275,6 +297,7 @@ static int take_arguments(int argc, char **argv, options *out) {
 }
 
 static int take_command(const char *argument, options *out) {
+    char choices[256];
     suggestion best = suggestion_for(argument);
     for (size_t i = 0; program.commands[i] != NULL; i++) {
         if (strcmp(argument, program.commands[i]) == 0) {
@@ -283,7 +306,18 @@ static int take_command(const char *argument, options *out) {
         }
         suggest(&best, program.commands[i]);
     }
-    return unknown("command", &best);
+    if (best.name != NULL)
+        return usage_error("unknown command '%s': did you mean %s?", argument, best.name);
+    list_choices(command_name, choices, sizeof choices);
+    return usage_error("unknown command '%s': %s", argument, choices);
+}
+
+/* "help", alone or with a command behind it; GO_ON if argv asks for neither. */
+static int take_help(int argc, char **argv, options *out) {
+    if (strcmp(argv[1], "help") != 0) return take_question(argv[1], NULL);
+    if (argc == 2) return print_help(NULL);
+    const int status = take_command(argv[2], out);
+    return status == GO_ON ? print_help(&out->command) : status;
 }
 
 /* Options that the command does not take, or needs and has not. */
@@ -315,8 +349,12 @@ int options_parse(int argc, char **argv, options *out) {
         const option_value none = {.number = program.table[i].number};
         out->of[i] = none;
     }
-    if (has_commands && argc < 2) return usage_error("no command");
-    if (has_commands) status = take_question(argv[1]);
+    if (has_commands && argc < 2) {
+        char choices[256];
+        list_choices(command_name, choices, sizeof choices);
+        return usage_error("no command: %s", choices);
+    }
+    if (has_commands) status = take_help(argc, argv, out);
     if (has_commands && status == GO_ON) status = take_command(argv[1], out);
     out->files = argv + 1 + has_commands;
     if (status == GO_ON) status = take_arguments(argc - 1 - has_commands, out->files, out);

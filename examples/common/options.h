@@ -1,6 +1,7 @@
 /* options.h - the command line of a program, read by a table.   MIT licence.
  *
- * A program says in a table which options it has; --help is printed from the same table. The values
+ * A program says in a table which options it has; --help is printed from the same table, and that of
+ * one command from the command's part of it. The values
  * that it reads come in an array of the table's length, in the table's order:
  *
  *     enum { OPTION_KEEP, OPTION_PRESET, N_OPTIONS };
@@ -68,6 +69,7 @@ typedef struct options_program {
     const char *about;           /* what --help prints in front of the options */
     const char *notes;           /* and behind them, or NULL */
     const char *const *commands; /* NULL-terminated; NULL: it has none, and takes no files */
+    const char *const *usages;   /* a line for each command, or NULL: about has them */
     const option *table;         /* [n_options]; without commands, every option may be given */
     size_t n_options;
     /* What else the line must be, called before any value is read and before options are held

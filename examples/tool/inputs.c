@@ -32,19 +32,48 @@ static const char *shape_text(const size_t *shape, int n_dims, char text[CAUSE_B
 
 /* ---- one array ---------------------------------------------------------------------------- */
 
-static int load_kind(const char *path, char kind, npy_array *array, char cause[CAUSE_BYTES]) {
+static const char *const dtype_descrs[] = {
+    [DTYPE_F32] = "<f4", [DTYPE_F16] = "<f2", [DTYPE_BF16] = "<u2", [DTYPE_F64] = "<f8"};
+
+const char *tokens_descr(const npy_array *array) {
+    return dtype_descrs[array->kind == 'u'       ? DTYPE_BF16
+                        : array->item_bytes == 2 ? DTYPE_F16
+                                                 : DTYPE_F32];
+}
+
+static int load_integers(const char *path, npy_array *array, char cause[CAUSE_BYTES]) {
     if (npy_load(path, array, cause, CAUSE_BYTES) != 0) return EXIT_BAD_INPUT;
-    if (array->kind != kind)
-        return explain(cause, "the dtype '<%c%zu' is %s", array->kind, array->item_bytes,
-            kind == 'f' ? "an integer's: save float16 or float32"
-                        : "a real number's: save int32 or int64");
+    if (array->kind != 'i')
+        return explain(cause, "the dtype '<%c%zu' is %s: save int32 or int64", array->kind,
+            array->item_bytes, array->kind == 'f' ? "a real number's" : "16-bit");
     return EXIT_OK;
+}
+
+/* Real numbers; from here on 'u' is bfloat16. */
+static int check_reals(const job *all, npy_array *array, char cause[CAUSE_BYTES]) {
+    const option_value *const dtype = &all->of[OPTION_DTYPE];
+    const int is_16_bit = dtype->number == DTYPE_F16 || dtype->number == DTYPE_BF16;
+    if (array->kind == 'i')
+        return explain(
+            cause, "the dtype '<i%zu' is an integer's: save float16 or float32", array->item_bytes);
+    if (array->kind == 'u' && !is_16_bit)
+        return explain(cause,
+            "the dtype is a 16-bit integer's: --dtype bf16 or --dtype f16 says what it stands for");
+    if (array->kind == 'u' && dtype->number == DTYPE_F16) array->kind = 'f';
+    return EXIT_OK;
+}
+
+static int load_reals(const job *all, const char *path, npy_array *array, char cause[CAUSE_BYTES]) {
+    if (npy_load(path, array, cause, CAUSE_BYTES) != 0) return EXIT_BAD_INPUT;
+    return check_reals(all, array, cause);
 }
 
 /* Its last dimension as channels, all others as tokens. */
 static prunesid_input input_of(const npy_array *array) {
     const size_t dim = array->shape[array->n_dims > 0 ? array->n_dims - 1 : 0];
-    const prunesid_dtype dtype = array->item_bytes == 2 ? PRUNESID_F16 : PRUNESID_F32;
+    const prunesid_dtype dtype = array->kind == 'u'       ? PRUNESID_BF16
+                                 : array->item_bytes == 2 ? PRUNESID_F16
+                                                          : PRUNESID_F32;
     return prunesid_input_init(array->data, dtype, array->n_items / (dim > 0 ? dim : 1), dim);
 }
 
@@ -70,15 +99,54 @@ static float *to_floats(const npy_array *array) {
 
 /* ---- tokens ------------------------------------------------------------------------------- */
 
+/* A file of tokens with a header, or of the shape that --shape says. */
+static int load_matrix(
+    const job *all, const char *path, npy_array *array, char cause[CAUSE_BYTES]) {
+    const option_value *const dtype = &all->of[OPTION_DTYPE];
+    size_t sides[NPY_MAX_DIMS] = {0};
+    if (all->of[OPTION_SHAPE].given) {
+        const size_t n = read_sides(all->of[OPTION_SHAPE].text, sides);
+        if (npy_load_raw(
+                path, dtype_descrs[dtype->number], (int)n, sides, array, cause, CAUSE_BYTES) != 0)
+            return EXIT_BAD_INPUT;
+        return EXIT_OK;
+    }
+    if (load_reals(all, path, array, cause) != EXIT_OK) return EXIT_BAD_INPUT;
+    const int is_wide = dtype->number == DTYPE_F32 || dtype->number == DTYPE_F64;
+    if (dtype->given && (is_wide ? array->item_bytes != 4
+                                 : strcmp(tokens_descr(array), dtype_descrs[dtype->number]) != 0))
+        return explain(cause, "the dtype '%s' is not that of --dtype %s", tokens_descr(array),
+            dtype_name(dtype->number));
+    return EXIT_OK;
+}
+
+/* Image number item alone, of an array whose first dimension is images. */
+static int take_item(size_t item, npy_array *array, char cause[CAUSE_BYTES]) {
+    const size_t n = array->shape[0];
+    if (item >= n) return explain(cause, "there is no image %zu among its %zu", item, n);
+    const size_t n_each = array->n_items / n, n_bytes = n_each * array->item_bytes;
+    memmove(array->data, (char *)array->data + item * n_bytes, n_bytes);
+    array->n_items = n_each;
+    array->shape[0] = 1;
+    return EXIT_OK;
+}
+
 /* Loads [T, d] or [B, T, d], always as [B, T, d]. */
-static int load_tokens(const char *path, int one_image, npy_array *array, char cause[CAUSE_BYTES]) {
+static int load_tokens(job *all, const char *path, npy_array *array, char cause[CAUSE_BYTES]) {
+    const option_value *const item = &all->of[OPTION_ITEM];
     char shape[CAUSE_BYTES];
-    if (load_kind(path, 'f', array, cause) != EXIT_OK) return EXIT_BAD_INPUT;
+    if (load_matrix(all, path, array, cause) != EXIT_OK) return EXIT_BAD_INPUT;
     shape_text(array->shape, array->n_dims, shape);
     if (array->n_dims != 2 && array->n_dims != 3)
         return explain(cause, "the shape is %s, not [tokens, channels]", shape);
-    if (one_image && array->n_dims == 3 && array->shape[0] > 1)
-        return explain(cause, "the shape is %s, several images: use batch", shape);
+    all->n_stacked = array->n_dims == 3 ? array->shape[0] : 1;
+    if (item->given && array->n_dims == 2 && item->number > 0)
+        return explain(cause, "the shape is %s: there is no image %zu", shape, item->number);
+    if (item->given && array->n_dims == 3 && take_item(item->number, array, cause) != EXIT_OK)
+        return EXIT_BAD_INPUT;
+    if (!takes_many(all) && array->n_dims == 3 && array->shape[0] > 1)
+        return explain(
+            cause, "the shape is %s, several images: use batch, or --item for one", shape);
     if (check_numbers(array, cause) != EXIT_OK) return EXIT_BAD_INPUT;
     if (array->n_dims == 2) {
         memmove(array->shape + 1, array->shape, 2 * sizeof array->shape[0]);
@@ -90,18 +158,17 @@ static int load_tokens(const char *path, int one_image, npy_array *array, char c
 
 /* A batch does without what is no good, unless nobody then knows which image has which scores. */
 static int load_files(job *all) {
-    const int is_batch = all->command == COMMAND_BATCH;
-    const int need_all = !is_batch || all->of[OPTION_SCORES].given;
+    const int need_all = !takes_many(all) || all->of[OPTION_SCORES].given;
     char cause[CAUSE_BYTES];
     all->files = (npy_array *)allocate(all->n_files, sizeof *all->files);
     all->failed = (unsigned char *)allocate(all->n_files, 1);
     for (size_t f = 0; f < all->n_files; f++) {
         npy_array *const file = &all->files[f];
-        if (load_tokens(all->paths[f], !is_batch, file, cause) != EXIT_OK) {
+        if (load_tokens(all, all->paths[f], file, cause) != EXIT_OK) {
             all->failed[f] = 1;
             npy_free(file);
             report(all->paths[f], "%s%s", cause,
-                is_batch && need_all ? " (--scores needs every file)" : "");
+                takes_many(all) && need_all ? " (--scores needs every file)" : "");
             if (need_all) return EXIT_BAD_INPUT;
         }
         all->n_tokens += file->shape[0] * file->shape[1]; /* of a bad file: 0 */
@@ -113,7 +180,7 @@ static int load_files(job *all) {
 
 /* [T] for one image; a batch has [B, T] and so needs images of one size. */
 static int check_scores_shape(const job *all, const npy_array *array, char cause[CAUSE_BYTES]) {
-    const int is_batch = all->command == COMMAND_BATCH;
+    const int is_batch = takes_many(all);
     size_t wanted[2] = {0, all->files[0].shape[1]};
     char have[CAUSE_BYTES], want[CAUSE_BYTES];
     for (size_t f = 0; f < all->n_files; f++) {
@@ -136,16 +203,58 @@ static int check_scores_shape(const job *all, const npy_array *array, char cause
 }
 
 static int load_scores(job *all, npy_array *array, char cause[CAUSE_BYTES]) {
-    if (load_kind(all->of[OPTION_SCORES].text, 'f', array, cause) != EXIT_OK ||
-        check_scores_shape(all, array, cause) != EXIT_OK || check_numbers(array, cause) != EXIT_OK)
+    const option_value *const item = &all->of[OPTION_ITEM];
+    if (load_reals(all, all->of[OPTION_SCORES].text, array, cause) != EXIT_OK)
+        return EXIT_BAD_INPUT;
+    /* Scores of all images of the one file, of which one was taken. */
+    if (item->given && all->n_files == 1 && array->n_dims == 2 &&
+        array->shape[0] == all->n_stacked) {
+        if (take_item(item->number, array, cause) != EXIT_OK) return EXIT_BAD_INPUT;
+        array->shape[0] = array->shape[1];
+        array->n_dims = 1;
+    }
+    if (check_scores_shape(all, array, cause) != EXIT_OK || check_numbers(array, cause) != EXIT_OK)
         return EXIT_BAD_INPUT;
     all->scores = to_floats(array);
     return EXIT_OK;
 }
 
+int load_score_table(job *all) {
+    npy_array *const table = &all->score_table;
+    char cause[CAUSE_BYTES];
+    int status = load_reals(all, all->of[OPTION_SCORES].text, table, cause);
+    if (status == EXIT_OK && table->n_dims == 1) {
+        table->shape[1] = table->shape[0];
+        table->shape[0] = 1;
+        table->n_dims = 2;
+    }
+    if (status == EXIT_OK && table->n_dims != 2)
+        status = explain(cause, "it has %d dimensions, not [images, tokens]", table->n_dims);
+    if (status == EXIT_OK) status = check_numbers(table, cause);
+    return status == EXIT_OK ? EXIT_OK : report(all->of[OPTION_SCORES].text, "%s", cause);
+}
+
+/* The next rows of the table, one for each image of the files. */
+static int take_scores(job *all) {
+    const npy_array *const table = &all->score_table;
+    all->scores = (float *)allocate(all->n_tokens, sizeof *all->scores);
+    size_t at = 0;
+    for (size_t f = 0; f < all->n_files; f++) {
+        const size_t *const shape = all->files[f].shape;
+        if (shape[1] != table->shape[1] || all->n_scored + shape[0] > table->shape[0])
+            return report(all->of[OPTION_SCORES].text,
+                "the shape is [%zu, %zu], but %s has %zu images of %zu tokens behind %zu others",
+                table->shape[0], table->shape[1], all->paths[f], shape[0], shape[1], all->n_scored);
+        for (size_t i = 0; i < shape[0] * shape[1]; i++)
+            all->scores[at++] = npy_float_at(table, all->n_scored * shape[1] + i);
+        all->n_scored += shape[0];
+    }
+    return EXIT_OK;
+}
+
 static int load_loadings(job *all, npy_array *array, char cause[CAUSE_BYTES]) {
     char shape[CAUSE_BYTES];
-    if (load_kind(all->of[OPTION_LOADINGS].text, 'f', array, cause) != EXIT_OK)
+    if (load_reals(all, all->of[OPTION_LOADINGS].text, array, cause) != EXIT_OK)
         return EXIT_BAD_INPUT;
     if (array->n_dims != 2 || array->shape[0] != all->n_tokens || array->shape[1] == 0)
         return explain(cause, "the shape is %s, but the tokens need [%zu, groups]",
@@ -159,7 +268,7 @@ static int load_loadings(job *all, npy_array *array, char cause[CAUSE_BYTES]) {
 static int load_positions(job *all, npy_array *array, char cause[CAUSE_BYTES]) {
     const size_t T = all->n_tokens;
     char shape[CAUSE_BYTES];
-    if (load_kind(all->of[OPTION_POSITIONS].text, 'i', array, cause) != EXIT_OK)
+    if (load_integers(all->of[OPTION_POSITIONS].text, array, cause) != EXIT_OK)
         return EXIT_BAD_INPUT;
     const int is_list = array->n_dims == 1 && array->shape[0] == T;
     const int is_table = array->n_dims == 2 && (array->shape[0] == 3 || array->shape[0] == 4) &&
@@ -190,11 +299,103 @@ static int load_others(job *all) {
         const option_value *const one = &all->of[others[i].which];
         npy_array array;
         if (!one->given) continue;
+        if (others[i].which == OPTION_SCORES && all->score_table.data != NULL) {
+            if (take_scores(all) != EXIT_OK) return EXIT_BAD_INPUT;
+            continue;
+        }
         const int status = others[i].load(all, &array, cause);
         npy_free(&array);
         if (status != EXIT_OK) return report(one->text, "%s", cause);
     }
     return EXIT_OK;
+}
+
+/* ---- protected tokens --------------------------------------------------------------------- */
+
+static int compare_indices(const void *a, const void *b) {
+    const int32_t one = *(const int32_t *)a, other = *(const int32_t *)b;
+    return (one > other) - (one < other);
+}
+
+/* Adds [first, end) to the protected ones, for which there is room if all->protected_tokens. */
+static void protect(job *all, size_t first, size_t end) {
+    for (size_t i = first; i < end; i++, all->n_protected++)
+        if (all->protected_tokens != NULL) all->protected_tokens[all->n_protected] = (int32_t)i;
+}
+
+/* Reads the list: once to count, once to write. */
+static int protect_list(job *all, const char *text) {
+    for (const char *at = text;; at++) {
+        char *end;
+        errno = 0;
+        const unsigned long long first = strtoull(at, &end, 10);
+        const int has_first = end > at;
+        unsigned long long behind = first + 1;
+        if (*end == ':') behind = strtoull(at = end + 1, &end, 10);
+        if (!has_first || end == at || behind <= first || errno != 0)
+            return usage_error(
+                "%s: '%s' is not a list of INDEX or FIRST:END", option_name(OPTION_PROTECT), text);
+        if (behind > (1u << 24))
+            return report(option_name(OPTION_PROTECT), "'%s' goes beyond any image", text);
+        protect(all, (size_t)first, (size_t)behind);
+        at = end;
+        if (*at == '\0') return EXIT_OK;
+        if (*at != ',')
+            return usage_error(
+                "%s: '%s' is not a list of INDEX or FIRST:END", option_name(OPTION_PROTECT), text);
+    }
+}
+
+static int protect_file(job *all, const char *path) {
+    char cause[CAUSE_BYTES], shape[CAUSE_BYTES];
+    npy_array array;
+    int status = load_integers(path, &array, cause);
+    if (status == EXIT_OK && array.n_dims != 1)
+        status = explain(
+            cause, "the shape is %s, not [n]", shape_text(array.shape, array.n_dims, shape));
+    for (size_t i = 0; status == EXIT_OK && i < array.n_items; i++)
+        if (npy_integer_at(&array, i) < 0 || npy_integer_at(&array, i) >= INT32_MAX)
+            status = explain(cause, "element %zu is %lld: no token has that number", i,
+                (long long)npy_integer_at(&array, i));
+    if (status == EXIT_OK)
+        all->protected_tokens = (int32_t *)allocate(array.n_items, sizeof *all->protected_tokens);
+    for (size_t i = 0; status == EXIT_OK && i < array.n_items; i++)
+        protect(all, (size_t)npy_integer_at(&array, i), (size_t)npy_integer_at(&array, i) + 1);
+    npy_free(&array);
+    return status == EXIT_OK ? EXIT_OK : report(path, "%s", cause);
+}
+
+int load_shared(job *all) {
+    const char *const text = all->of[OPTION_PROTECT].text;
+    if (text == NULL) return EXIT_OK;
+    int status = EXIT_OK;
+    if (is_index_list(text)) {
+        status = protect_list(all, text);
+        if (status != EXIT_OK) return status;
+        all->protected_tokens =
+            (int32_t *)allocate(all->n_protected, sizeof *all->protected_tokens);
+        all->n_protected = 0;
+        protect_list(all, text);
+    } else {
+        status = protect_file(all, text);
+    }
+    if (status != EXIT_OK) return status;
+    qsort(all->protected_tokens, all->n_protected, sizeof *all->protected_tokens, compare_indices);
+    size_t n = 0;
+    for (size_t i = 0; i < all->n_protected; i++)
+        if (n == 0 || all->protected_tokens[i] != all->protected_tokens[n - 1])
+            all->protected_tokens[n++] = all->protected_tokens[i];
+    all->n_protected = n;
+    return EXIT_OK;
+}
+
+/* Of the one image, or of any image of several: those that have fewer tokens fail by themselves. */
+static int check_protected(const job *all) {
+    const size_t n = all->n_protected;
+    if (n == 0 || takes_many(all) || (size_t)all->protected_tokens[n - 1] < all->n_tokens)
+        return EXIT_OK;
+    return report(option_name(OPTION_PROTECT), "%d is not among the %zu tokens of %s",
+        (int)all->protected_tokens[n - 1], all->n_tokens, all->paths[0]);
 }
 
 /* ---- what is pruned by itself ------------------------------------------------------------- */
@@ -205,6 +406,11 @@ static void make_room(job *all, size_t n_regions) {
     all->indices = (int32_t *)allocate(all->n_tokens, sizeof *all->indices);
     all->order = (int32_t *)allocate(all->n_tokens, sizeof *all->order);
     all->group = (int32_t *)allocate(all->n_tokens, sizeof *all->group);
+    if (!all->of[OPTION_REPRESENT].given && !all->of[OPTION_MERGE].given &&
+        all->command != COMMAND_SWEEP)
+        return;
+    all->representative = (int32_t *)allocate(all->n_tokens, sizeof *all->representative);
+    all->count = (int32_t *)allocate(all->n_tokens, sizeof *all->count);
 }
 
 /* All rows of a file, which begin at number first among those of all files. */
@@ -213,6 +419,8 @@ static prunesid_input rows_of(const job *all, size_t file, size_t first) {
     if (all->scores != NULL) rows.scores = all->scores + first;
     rows.loadings = all->loadings;
     rows.ld_loadings = all->n_loadings;
+    rows.protected_tokens = all->protected_tokens;
+    rows.n_protected = all->n_protected;
     return rows;
 }
 
@@ -220,9 +428,14 @@ static prunesid_input rows_of(const job *all, size_t file, size_t first) {
 static prunesid_region *add_region(
     job *all, const prunesid_input *rows, size_t at, size_t n_tokens, size_t first) {
     prunesid_region *const region = &all->regions[all->n_images++];
-    *region = prunesid_region_init(rows, at, n_tokens, all->config.budget);
+    *region = prunesid_region_init(rows, at, n_tokens, budget_for(all, n_tokens));
     region->details.order = all->order + first + at;
     region->details.group = all->group + first + at;
+    region->details.scope = (prunesid_scope)all->of[OPTION_REPRESENT].number;
+    if (all->count != NULL) {
+        region->details.representative = all->representative + first + at;
+        region->details.count = all->count + first + at;
+    }
     return region;
 }
 
@@ -258,7 +471,11 @@ static void list_images(job *all) {
             const size_t left = shape[0] - b, n_here = left < at_once ? left : at_once;
             const image from = {.file = f, .number = b / at_once};
             all->images[all->n_images] = from;
-            add_region(all, &rows, b * shape[1], n_here * shape[1], first)->input.first = 0;
+            prunesid_input *const input =
+                &add_region(all, &rows, b * shape[1], n_here * shape[1], first)->input;
+            input->first = 0;
+            input->protected_tokens = all->protected_tokens;
+            input->n_protected = all->n_protected;
         }
         first += shape[0] * shape[1];
     }
@@ -266,14 +483,16 @@ static void list_images(job *all) {
 
 /* ---- all of it ---------------------------------------------------------------------------- */
 
-int load_inputs(job *all) {
-    if (load_files(all) != EXIT_OK || load_others(all) != EXIT_OK) return EXIT_BAD_INPUT;
+int load_images(job *all) {
+    if (load_files(all) != EXIT_OK || load_others(all) != EXIT_OK ||
+        check_protected(all) != EXIT_OK)
+        return EXIT_BAD_INPUT;
     if (all->of[OPTION_REGIONS].given) return list_regions(all);
     list_images(all);
     return EXIT_OK;
 }
 
-void free_inputs(job *all) {
+void free_images(job *all) {
     for (size_t f = 0; f < all->n_files && all->files != NULL; f++) npy_free(&all->files[f]);
     npy_free(&all->positions);
     free(all->files);
@@ -285,4 +504,11 @@ void free_inputs(job *all) {
     free(all->indices);
     free(all->order);
     free(all->group);
+    free(all->representative);
+    free(all->count);
+}
+
+void free_shared(job *all) {
+    free(all->protected_tokens);
+    npy_free(&all->score_table);
 }

@@ -21,7 +21,9 @@ int draw_picture(const job *all, plot_png *out) {
     char tau[CAUSE_BYTES], cause[CAUSE_BYTES];
     const char *facts[N_FACTS];
     snprintf(title, sizeof title, "%zu of %zu tokens kept", region->n_kept, all->n_tokens);
-    snprintf(texts[0], sizeof texts[0], "preset %s", preset_name(stats->preset));
+    const int evenly = all->of[OPTION_METHOD].number == METHOD_UNIFORM;
+    snprintf(texts[0], sizeof texts[0], evenly ? "%s" : "preset %s",
+        evenly ? method_name(METHOD_UNIFORM) : preset_name(stats->preset));
     snprintf(texts[1], sizeof texts[1], "rho %.3f", stats->rho);
     snprintf(texts[2], sizeof texts[2], "phi %.3f", stats->phi);
     snprintf(texts[3], sizeof texts[3], "tau %s", tau_text(stats, "%.3f", "none", tau));
@@ -44,19 +46,33 @@ int draw_picture(const job *all, plot_png *out) {
 
 /* ---- files -------------------------------------------------------------------------------- */
 
-static int stage_tokens(
-    const char *path, const job *all, npy_staged *out, char cause[CAUSE_BYTES]) {
-    const npy_array *const file = &all->files[0];
-    const size_t shape[2] = {all->n_kept, file->shape[2]};
-    const size_t row_bytes = shape[1] * file->item_bytes;
-    void *const rows = allocate(all->n_kept, row_bytes);
-    const prunesid_status status = prunesid_gather(file->data, all->n_tokens, row_bytes, row_bytes,
-        all->indices, all->n_kept, rows, row_bytes);
+/* The kept rows of a region, whose indices count from input.first. */
+static prunesid_status copy_rows(
+    const job *all, const prunesid_region *region, size_t row_bytes, void *out) {
+    const prunesid_input *const input = &region->input;
+    if (all->of[OPTION_MERGE].given)
+        return prunesid_merge(input, region->indices, region->n_kept,
+            region->details.representative, all->of[OPTION_MERGE].real, out, input->dim);
+    const char *const row_0 = (const char *)input->tokens - input->first * row_bytes;
+    return prunesid_gather(row_0, input->first + input->n_tokens, row_bytes, row_bytes,
+        region->indices, region->n_kept, out, row_bytes);
+}
+
+int stage_rows(const char *path, const job *all, const npy_array *file,
+    const prunesid_region *regions, size_t n, npy_staged *out, char cause[CAUSE_BYTES]) {
+    const size_t row_bytes = file->shape[2] * file->item_bytes;
+    prunesid_status status = PRUNESID_OK;
+    size_t shape[2] = {0, file->shape[2]};
+    for (size_t r = 0; r < n; r++) shape[0] += regions[r].n_kept;
+    char *const rows = (char *)allocate(shape[0], row_bytes), *to = rows;
+    for (size_t r = 0; r < n && status == PRUNESID_OK; r++) {
+        status = copy_rows(all, &regions[r], row_bytes, to);
+        to += regions[r].n_kept * row_bytes;
+    }
     snprintf(cause, CAUSE_BYTES, "%s", prunesid_status_string(status));
-    const int result = status != PRUNESID_OK
-                           ? -1
-                           : npy_stage_array(path, file->item_bytes == 2 ? "<f2" : "<f4", 2, shape,
-                                 rows, out, cause, CAUSE_BYTES);
+    const int result = status != PRUNESID_OK ? -1
+                                             : npy_stage_array(path, tokens_descr(file), 2, shape,
+                                                   rows, out, cause, CAUSE_BYTES);
     free(rows);
     return result;
 }
@@ -68,7 +84,7 @@ static int stage_output(size_t which, const char *path, const job *all, const pl
     case OPTION_INDICES:
         return npy_stage_array(path, "<i4", 1, &all->n_kept, all->indices, out, cause, CAUSE_BYTES);
     case OPTION_TOKENS:
-        return stage_tokens(path, all, out, cause);
+        return stage_rows(path, all, &all->files[0], all->regions, all->n_images, out, cause);
     case OPTION_POSITIONS_OUT:
         return npy_stage_array(path, positions->item_bytes == 8 ? "<i8" : "<i4", positions->n_dims,
             positions->shape, positions->data, out, cause, CAUSE_BYTES);

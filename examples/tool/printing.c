@@ -18,12 +18,18 @@ static void print_list(const char *name, const int32_t *values, size_t n_values)
     putchar(']');
 }
 
+/* The preset whose rules were used, or that there were none. */
+static const char *rules_name(const job *all, const prunesid_stats *stats) {
+    return all->of[OPTION_METHOD].number == METHOD_UNIFORM ? method_name(METHOD_UNIFORM)
+                                                           : preset_name(stats->preset);
+}
+
 /* Without the braces around it. */
 static void print_fields(const job *all, const prunesid_region *region) {
     const prunesid_stats *const stats = &region->details.stats;
     char tau[CAUSE_BYTES];
     printf("\"tokens\": %zu, \"dim\": %zu, \"budget\": %zu, \"preset\": \"%s\", \"reserved\": %zu",
-        region->input.n_tokens, region->input.dim, region->share, preset_name(stats->preset),
+        region->input.n_tokens, region->input.dim, region->share, rules_name(all, stats),
         all->config.reserved);
     printf(", \"keep\": %zu, \"groups\": %zu, \"rho\": %.17g, \"phi\": %.17g, \"tau\": %s"
            ", \"survivors\": %zu",
@@ -32,6 +38,22 @@ static void print_fields(const job *all, const prunesid_region *region) {
     print_list("indices", region->indices, region->n_kept);
     print_list("order", region->details.order, region->n_kept);
     print_list("group", region->details.group, region->input.n_tokens);
+    if (!all->of[OPTION_REPRESENT].given) return;
+    print_list("representative", region->details.representative, region->input.n_tokens);
+    print_list("count", region->details.count, region->n_kept);
+    printf(", \"coverage\": %.17g", stats->coverage);
+}
+
+void print_image(const job *all, size_t i, const char *file) {
+    putchar('{');
+    if (file != NULL) {
+        const size_t item = all->images[i].number + all->of[OPTION_ITEM].number;
+        printf("\"version\": %d, \"file\": ", JSON_VERSION);
+        utf8_print_json(stdout, file);
+        printf(", \"item\": %zu, ", item);
+    }
+    print_fields(all, &all->regions[i]);
+    printf(file != NULL ? "}\n" : "}");
 }
 
 static void print_budgets(const job *all) {
@@ -74,24 +96,37 @@ static void print_selection_json(const job *all) {
     printf("}\n");
 }
 
-/* The images that are good, and the files that are not or hold one that is not. */
-static void print_batch_json(const job *all) {
-    const char *between = "], \"failed\": [";
-    putchar('{');
-    print_budgets(all);
-    printf(", \"images\": [");
-    for (size_t i = 0; i < all->n_images; i++) {
-        printf(i > 0 ? ", {" : "{");
-        print_fields(all, &all->regions[i]);
-        putchar('}');
-    }
+void print_failed(const job *all) {
+    const char *between = ", \"failed\": [";
+    int any = 0;
     for (size_t f = 0; f < all->n_files; f++) {
         if (!all->failed[f]) continue;
         printf("%s", between);
         utf8_print_json(stdout, all->paths[f]);
         between = ", ";
+        any = 1;
     }
-    printf("]}\n");
+    if (any) putchar(']');
+}
+
+/* The images that are good, whose they are, and the files that are not good or hold one that is
+ * not. */
+static void print_batch_json(const job *all) {
+    putchar('{');
+    print_budgets(all);
+    printf(", \"images\": [");
+    for (size_t i = 0; i < all->n_images; i++) {
+        if (i > 0) printf(", ");
+        print_image(all, i, NULL);
+    }
+    printf("], \"files\": [");
+    for (size_t i = 0; i < all->n_images; i++) {
+        if (i > 0) printf(", ");
+        utf8_print_json(stdout, all->paths[all->images[i].file]);
+    }
+    printf("], \"version\": %d", JSON_VERSION);
+    print_failed(all);
+    printf("}\n");
 }
 
 /* ---- for people --------------------------------------------------------------------------- */
@@ -99,16 +134,15 @@ static void print_batch_json(const job *all) {
 static void print_summary(const job *all, const prunesid_region *region) {
     const prunesid_stats *const stats = &region->details.stats;
     char tau[CAUSE_BYTES];
-    const uint64_t nanoseconds =
-        stats->ns_redundancy + stats->ns_matrix + stats->ns_svd + stats->ns_nms + stats->ns_quotas;
     printf("kept       %zu of %zu tokens of %zu channels in %.1f ms\n", region->n_kept,
-        region->input.n_tokens, region->input.dim, 1e-6 * (double)nanoseconds);
-    printf("preset     %s, budget %zu, reserved %zu\n", preset_name(stats->preset), region->share,
+        region->input.n_tokens, region->input.dim, 1e-6 * (double)selection_ns(stats));
+    printf("preset     %s, budget %zu, reserved %zu\n", rules_name(all, stats), region->share,
         all->config.reserved);
     printf("rho, phi   %.4f, %.4f\n", stats->rho, stats->phi);
     printf("tau        %s\n", tau_text(stats, "%.4f", "none", tau));
     printf("groups     %zu\n", stats->n_groups);
     printf("survivors  %zu\n", stats->n_survivors);
+    if (all->of[OPTION_REPRESENT].given) printf("coverage   %.4f\n", stats->coverage);
     printf("indices   ");
     for (size_t i = 0; i < region->n_kept; i++) printf(" %d", (int)region->indices[i]);
     putchar('\n');
@@ -170,7 +204,9 @@ int print_batch(const job *all) {
 int print_information(const job *all) {
     const prunesid_input *const input = &all->regions[0].input;
     const prunesid_information *const found = &all->images[0].information;
-    const char *const dtype = input->dtype == PRUNESID_F16 ? "float16" : "float32";
+    const char *const dtype = input->dtype == PRUNESID_F16    ? "float16"
+                              : input->dtype == PRUNESID_BF16 ? "bfloat16"
+                                                              : "float32";
     if (all->of[OPTION_JSON].given) {
         printf("{\"tokens\": %zu, \"dim\": %zu, \"dtype\": \"%s\", \"rho\": %.17g"
                ", \"phi\": %.17g, \"nonzero\": %zu}\n",

@@ -11,7 +11,7 @@
 static int save_and_print(const job *all, const plot_png *picture) {
     npy_staged staged[N_OUTPUTS] = {{0}};
     int status = stage_outputs(all, picture, staged);
-    if (status == EXIT_OK) status = print_selection(all);
+    if (status == EXIT_OK && !writes_to_output(all->of)) status = print_selection(all);
     if (status == EXIT_OK) status = commit_outputs(all, staged);
     for (size_t i = 0; i < N_OUTPUTS; i++) npy_discard(&staged[i]);
     return status;
@@ -20,9 +20,10 @@ static int save_and_print(const job *all, const plot_png *picture) {
 /* select, and plot: which is select with a picture. */
 static int run_one(job *all) {
     const int plots = all->command == COMMAND_PLOT;
-    const size_t n_wanted = all->n_images;
     plot_png picture = {NULL, 0};
-    int status = plots ? check_grid(all) : EXIT_OK;
+    int status = load_images(all);
+    const size_t n_wanted = all->n_images;
+    if (status == EXIT_OK && plots) status = check_grid(all);
     if (status == EXIT_OK) status = prune(all);
     if (status == EXIT_OK && all->n_images < n_wanted) status = EXIT_BAD_INPUT;
     if (status == EXIT_OK && all->positions.data != NULL) status = move_positions(all);
@@ -32,8 +33,11 @@ static int run_one(job *all) {
     return status;
 }
 
-static int run_many(job *all) {
-    int status = prune(all);
+static int run_batch(job *all) {
+    if (all->of[OPTION_OUT_DIR].given || all->of[OPTION_JSONL].given) return run_stream(all);
+    int status = load_images(all);
+    if (status != EXIT_OK) return status;
+    status = prune(all);
     if (status == EXIT_OK && all->n_images > 0) status = print_batch(all);
     for (size_t f = 0; f < all->n_files; f++)
         if (all->failed[f]) status = EXIT_BAD_INPUT;
@@ -41,24 +45,27 @@ static int run_many(job *all) {
 }
 
 static int run_info(job *all) {
-    const int status = measure(all);
+    int status = load_images(all);
+    if (status == EXIT_OK) status = measure(all);
     if (status != EXIT_OK || all->n_images == 0) return EXIT_BAD_INPUT;
     return print_information(all);
 }
 
 static int run(const options *given) {
     static int (*const commands[N_COMMANDS])(job * all) = {[COMMAND_SELECT] = run_one,
-        [COMMAND_BATCH] = run_many,
+        [COMMAND_BATCH] = run_batch,
         [COMMAND_INFO] = run_info,
-        [COMMAND_PLOT] = run_one};
+        [COMMAND_PLOT] = run_one,
+        [COMMAND_SWEEP] = run_sweep};
     job all = {.command = given->command,
         .of = given->of,
         .paths = given->files,
         .n_files = given->n_files};
     int status = make_config(&all);
-    if (status == EXIT_OK) status = load_inputs(&all);
+    if (status == EXIT_OK) status = load_shared(&all);
     if (status == EXIT_OK) status = commands[given->command](&all);
-    free_inputs(&all);
+    free_images(&all);
+    free_shared(&all);
     return status;
 }
 

@@ -4,55 +4,77 @@
 #include "threads.h"
 
 #include <limits.h>
+#include <math.h>
 #include <time.h>
 
 /* ---- budgets ------------------------------------------------------------------------------ */
 
-static uint64_t nanoseconds_now(void) {
+uint64_t nanoseconds_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static size_t smallest_budget(const job *all) {
+uint64_t selection_ns(const prunesid_stats *stats) {
+    return stats->ns_redundancy + stats->ns_matrix + stats->ns_svd + stats->ns_nms +
+           stats->ns_quotas;
+}
+
+size_t smallest_budget(const job *all) {
     const size_t least = all->config.reserved + 1, wanted = all->of[OPTION_MIN].number;
     return wanted > least ? wanted : least;
 }
 
-static size_t largest_budget(const job *all) {
+size_t largest_budget(const job *all) {
     return all->of[OPTION_MAX].given ? all->of[OPTION_MAX].number : INT_MAX;
+}
+
+size_t budget_of(const job *all, const budget_rule *rule, size_t n_tokens) {
+    const size_t least = all->config.reserved + 1;
+    const size_t budget =
+        rule->share > 0 ? (size_t)llrint(rule->share * (double)n_tokens) : rule->n_tokens;
+    return rule->share > 0 && budget < least ? least : budget;
+}
+
+size_t budget_for(const job *all, size_t n_tokens) {
+    budget_rule rule = {all->config.budget, 0};
+    if (all->of[OPTION_KEEP].given) next_budget(all->of[OPTION_KEEP].text, &rule);
+    return budget_of(all, &rule, n_tokens);
 }
 
 int make_config(job *all) {
     const option_value *const of = all->of;
-    const size_t budget = of[OPTION_KEEP].given ? of[OPTION_KEEP].number : 1;
-    all->config = prunesid_config_init((prunesid_preset)of[OPTION_PRESET].number, budget);
+    all->config = prunesid_config_init((prunesid_preset)of[OPTION_PRESET].number, 1);
     all->config.svd = (prunesid_svd)of[OPTION_SVD].number;
     all->config.clock_ns = nanoseconds_now;
     if (of[OPTION_RESERVE].given) all->config.reserved = of[OPTION_RESERVE].number;
     const size_t reserved = all->config.reserved;
-    if (budget <= reserved)
-        return report(option_name(of[OPTION_RESERVE].given ? OPTION_RESERVE : OPTION_KEEP),
-            "%zu reserved leave no token in a budget of %zu", reserved, budget);
+    const char *text = of[OPTION_KEEP].text;
+    for (budget_rule rule; text != NULL; text = *text == ',' ? text + 1 : NULL) {
+        text = next_budget(text, &rule);
+        if (!(rule.share > 0) && rule.n_tokens <= reserved)
+            return report(option_name(of[OPTION_RESERVE].given ? OPTION_RESERVE : OPTION_KEEP),
+                "%zu reserved leave no token in a budget of %zu", reserved, rule.n_tokens);
+    }
     if (largest_budget(all) <= reserved)
         return report(option_name(OPTION_MAX), "%zu reserved leave no token in a budget of %zu",
             reserved, of[OPTION_MAX].number);
     if (smallest_budget(all) > largest_budget(all))
         return report(option_name(OPTION_MIN), "%zu is above --max, %zu", of[OPTION_MIN].number,
             of[OPTION_MAX].number);
+    all->config.budget = reserved + 1; /* each image has its own */
     return EXIT_OK;
 }
 
-/* N phi / X each, whatever the others are; or B N shared by phi. */
-static prunesid_status choose_budgets(
-    const job *all, const double *phi, const size_t *low, const size_t *high, size_t *budgets) {
-    const size_t n = all->n_images, budget = all->config.budget;
+prunesid_status choose_budgets(const job *all, const double *phi, size_t n, const size_t *wanted,
+    const size_t *low, const size_t *high, size_t *budgets) {
     prunesid_status status = PRUNESID_OK;
-    if (!all->of[OPTION_PHI_REF].given)
-        return prunesid_share(phi, n, n * budget, low, high, budgets);
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++) total += wanted[i];
+    if (!all->of[OPTION_PHI_REF].given) return prunesid_share(phi, n, total, low, high, budgets);
     for (size_t i = 0; i < n && status == PRUNESID_OK; i++)
         status = prunesid_budget(
-            phi[i], all->of[OPTION_PHI_REF].real, budget, low[i], high[i], &budgets[i]);
+            phi[i], all->of[OPTION_PHI_REF].real, wanted[i], low[i], high[i], &budgets[i]);
     return status;
 }
 
@@ -60,22 +82,35 @@ static prunesid_status choose_budgets(
 static int set_budgets(job *all) {
     const size_t n = all->n_images;
     double *const phi = (double *)allocate(n, sizeof *phi);
-    size_t *const budgets = (size_t *)allocate(3 * n, sizeof *budgets);
+    size_t *const sizes = (size_t *)allocate(4 * n, sizeof *sizes);
+    size_t *const low = sizes + n, *const high = low + n, *const budgets = high + n;
     for (size_t i = 0; i < n; i++) {
+        const size_t n_tokens = all->regions[i].input.n_tokens;
         phi[i] = all->images[i].information.phi;
-        budgets[n + i] = smallest_budget(all);
-        budgets[2 * n + i] = largest_budget(all);
+        sizes[i] = budget_for(all, n_tokens);
+        low[i] = smallest_budget(all);
+        high[i] = largest_budget(all);
+        /* As the library does it: a region cannot take more than it has. */
+        if (all->of[OPTION_REGIONS].given && high[i] > n_tokens + all->config.reserved)
+            high[i] = n_tokens + all->config.reserved;
+        low[i] = low[i] < high[i] ? low[i] : high[i];
     }
-    const prunesid_status status = choose_budgets(all, phi, budgets + n, budgets + 2 * n, budgets);
+    const prunesid_status status = choose_budgets(all, phi, n, sizes, low, high, budgets);
     for (size_t i = 0; i < n && status == PRUNESID_OK; i++) all->regions[i].budget = budgets[i];
     free(phi);
-    free(budgets);
+    free(sizes);
     return status == PRUNESID_OK
                ? EXIT_OK
                : report(option_name(OPTION_KEEP), "%s", prunesid_status_string(status));
 }
 
 /* ---- one batch ---------------------------------------------------------------------------- */
+
+void drop_image(job *all, size_t i) {
+    all->n_images--;
+    memmove(all->images + i, all->images + i + 1, (all->n_images - i) * sizeof *all->images);
+    memmove(all->regions + i, all->regions + i + 1, (all->n_images - i) * sizeof *all->regions);
+}
 
 /* Reports image i and takes it out of the job. */
 static void leave_out(job *all, size_t i) {
@@ -89,9 +124,7 @@ static void leave_out(job *all, size_t i) {
         report(path, "%s %zu: %s", all->of[OPTION_REGIONS].given ? "region" : "image", of->number,
             cause);
     all->failed[of->file] = 1;
-    all->n_images--;
-    memmove(all->images + i, all->images + i + 1, (all->n_images - i) * sizeof *all->images);
-    memmove(all->regions + i, all->regions + i + 1, (all->n_images - i) * sizeof *all->regions);
+    drop_image(all, i);
 }
 
 /* Returns how many failed. */
@@ -113,7 +146,7 @@ static int report_batch(const job *all, prunesid_status status) {
         prunesid_status_string(status));
 }
 
-static void *allocate_workspace(size_t n_bytes) {
+void *allocate_workspace(size_t n_bytes) {
     void *memory = NULL;
     if (posix_memalign(&memory, PRUNESID_ALIGNMENT, n_bytes) != 0)
         exit(report("memory", "a workspace of %zu bytes could not be allocated", n_bytes));
@@ -137,7 +170,88 @@ static prunesid_status select_batch(
     return prunesid_batch_select(batch, workspace, n_bytes, all->indices, all->n_tokens);
 }
 
-/* Runs a pass, one of the two above, over the regions that are left. */
+/* ---- the even grid ------------------------------------------------------------------------- */
+
+/* n of n_tokens, evenly, both ends among them. */
+static size_t even_index(size_t i, size_t n, size_t n_tokens) {
+    if (n == 1) return 0;
+    return (size_t)lrint((double)i * ((double)(n_tokens - 1) / (double)(n - 1)));
+}
+
+/* The protected tokens, and an even choice of the others. */
+static void pick_evenly(const prunesid_input *input, size_t n_kept, int32_t *indices) {
+    const size_t n_free = input->n_tokens - input->n_protected, n = n_kept - input->n_protected;
+    size_t at = 0, n_protected = 0, n_even = 0, j = 0;
+    for (size_t i = 0; i < input->n_tokens && at < n_kept; i++) {
+        const int32_t index = (int32_t)(input->first + i);
+        if (n_protected < input->n_protected && input->protected_tokens[n_protected] == index) {
+            indices[at++] = index;
+            n_protected++;
+            continue;
+        }
+        if (n_even < n && j++ == even_index(n_even, n, n_free)) {
+            indices[at++] = index;
+            n_even++;
+        }
+    }
+}
+
+static prunesid_status represent_evenly(const prunesid_config *config, const prunesid_input *input,
+    void *workspace, size_t workspace_bytes, const int32_t *indices, prunesid_details *details) {
+    const uint64_t start = nanoseconds_now();
+    const prunesid_status status = prunesid_represent(config, input, indices, NULL, workspace,
+        workspace_bytes, details->representative, details->count, NULL, &details->stats.coverage);
+    details->stats.ns_represent = nanoseconds_now() - start;
+    return status;
+}
+
+prunesid_status select_evenly(const prunesid_config *config, const prunesid_input *input,
+    void *workspace, size_t workspace_bytes, int32_t *indices, prunesid_details *details) {
+    const size_t n_kept = prunesid_n_kept(config, input->n_tokens);
+    prunesid_stats *const stats = &details->stats;
+    prunesid_information found;
+    prunesid_status status = prunesid_redundancy(input, workspace, workspace_bytes, &found);
+    if (status != PRUNESID_OK) return status;
+    if (input->n_protected > n_kept) return PRUNESID_ERROR_PROTECTED_COUNT;
+    *stats = prunesid_details_init().stats;
+    stats->rho = found.rho;
+    stats->phi = found.phi;
+    stats->n_survivors = input->n_tokens;
+    const uint64_t start = nanoseconds_now();
+    pick_evenly(input, n_kept, indices);
+    stats->ns_quotas = nanoseconds_now() - start;
+    if (details->order != NULL) memcpy(details->order, indices, n_kept * sizeof *indices);
+    for (size_t i = 0; i < input->n_tokens && details->group != NULL; i++) details->group[i] = -1;
+    return details->count == NULL
+               ? PRUNESID_OK
+               : represent_evenly(config, input, workspace, workspace_bytes, indices, details);
+}
+
+/* Every region with its own budget, in place of prunesid_batch_select. */
+static prunesid_status spread_batch(
+    job *all, const prunesid_batch *batch, void *workspace, size_t n_bytes) {
+    size_t n_before = 0;
+    prunesid_status first = PRUNESID_OK;
+    for (size_t r = 0; r < batch->n_regions; r++) {
+        prunesid_region *const region = &batch->regions[r];
+        prunesid_config config = batch->config;
+        config.budget = region->budget;
+        config.threads.n_workers = 1;
+        region->indices = all->indices + n_before;
+        region->status = select_evenly(
+            &config, &region->input, workspace, n_bytes, region->indices, &region->details);
+        region->n_kept = 0;
+        if (region->status == PRUNESID_OK) {
+            region->share = region->budget;
+            region->n_kept = prunesid_n_kept(&config, region->input.n_tokens);
+        }
+        n_before += region->n_kept;
+        if (first == PRUNESID_OK) first = region->status;
+    }
+    return first;
+}
+
+/* Runs a pass, one of the three above, over the regions that are left. */
 static int run_batch(job *all, prunesid_sharing sharing,
     prunesid_status (*pass)(
         job *all, const prunesid_batch *batch, void *workspace, size_t n_bytes)) {
@@ -145,7 +259,8 @@ static int run_batch(job *all, prunesid_sharing sharing,
     while (all->n_images > 0) {
         const size_t n = all->n_images;
         prunesid_config config = all->config;
-        config.budget *= sharing == PRUNESID_FIXED ? 1 : n;
+        for (size_t i = 0; i < n && sharing != PRUNESID_FIXED; i++)
+            config.budget = (i > 0 ? config.budget : 0) + all->regions[i].budget;
         prunesid_batch batch = prunesid_batch_init(&config, sharing, all->regions, n);
         prunesid_plan plan;
         batch.config.threads.n_workers = n_threads < n ? n_threads : n;
@@ -174,15 +289,16 @@ int measure(job *all) {
 }
 
 /* Images with budgets of their own. If one fails, the others share without it. */
-static int prune_images(job *all) {
-    const int is_dynamic = all->of[OPTION_DYNAMIC].given || all->of[OPTION_PHI_REF].given;
-    int status = is_dynamic ? measure(all) : EXIT_OK;
+static int prune_images(job *all, int evenly) {
+    const int chooses = is_dynamic(all) && !all->has_budgets;
+    int status = chooses ? measure(all) : EXIT_OK;
     size_t n_before;
     do {
         n_before = all->n_images;
-        if (is_dynamic && n_before > 0) status = set_budgets(all);
-        if (status == EXIT_OK) status = run_batch(all, PRUNESID_FIXED, select_batch);
-    } while (is_dynamic && status == EXIT_OK && all->n_images < n_before);
+        if (chooses && n_before > 0) status = set_budgets(all);
+        if (status == EXIT_OK)
+            status = run_batch(all, PRUNESID_FIXED, evenly ? spread_batch : select_batch);
+    } while (chooses && status == EXIT_OK && all->n_images < n_before);
     return status;
 }
 
@@ -196,7 +312,10 @@ static int prune_regions(job *all) {
 }
 
 int prune(job *all) {
-    const int status = all->of[OPTION_REGIONS].given ? prune_regions(all) : prune_images(all);
+    const int evenly = all->of[OPTION_METHOD].number == METHOD_UNIFORM;
+    const int status =
+        all->of[OPTION_REGIONS].given && !evenly ? prune_regions(all) : prune_images(all, evenly);
+    all->n_kept = 0;
     for (size_t i = 0; i < all->n_images; i++) all->n_kept += all->regions[i].n_kept;
     return status;
 }

@@ -5,6 +5,8 @@
  *   pruning.c       what is kept
  *   printing.c      says so
  *   outputs.c       writes files; plot.c draws one of them
+ *   stream.c        a batch of any length, a few files at a time
+ *   sweep.c         one image after the other with many budgets; curve.c draws what comes out
  *   prunesid.c      runs the commands, in this order
  *   library.c       holds the one copy of the library's functions */
 #ifndef TOOL_H
@@ -17,6 +19,9 @@
 #include "prunesid.h"
 
 enum { CAUSE_BYTES = 256 };
+
+/* Of the JSON, as schema.json describes it: it grows when a member goes or means something else. */
+enum { JSON_VERSION = 1 };
 
 /* What is pruned by itself, a part of a file: an image, a window of frames or a region. */
 typedef struct image {
@@ -33,8 +38,13 @@ typedef struct job {
     npy_array *files;      /* [n_files], each [B, T, d]; empty: no good */
     unsigned char *failed; /* [n_files] it is no good, or holds an image that is not */
     size_t n_tokens;       /* of all files */
+    size_t n_stacked;      /* images of the last file that was loaded, before --item took one */
     float *scores;         /* [n_tokens], or NULL */
-    float *loadings;       /* [n_tokens, n_loadings], or NULL */
+    npy_array score_table; /* [images, T] of a stream, or empty; and how many rows are taken */
+    size_t n_scored;
+    int32_t *protected_tokens; /* [n_protected] ascending, of every image; or NULL */
+    size_t n_protected;
+    float *loadings; /* [n_tokens, n_loadings], or NULL */
     size_t n_loadings;
     npy_array positions;   /* [T] or [sections, T], or empty; of the kept tokens in the end */
     int64_t next_position; /* where text goes on behind the kept tokens */
@@ -43,23 +53,74 @@ typedef struct job {
     image *images;            /* where it is from */
     size_t n_images;
     int32_t *indices, *order, *group; /* [n_tokens] of the regions, which point here */
+    int32_t *representative, *count;  /* likewise, or NULL */
     size_t n_kept;                    /* of all regions */
+    int has_budgets;                  /* --dynamic has been seen to: the regions have theirs */
 } job;
+
+/* batch and sweep. */
+static inline int takes_many(const job *all) {
+    return all->command == COMMAND_BATCH || all->command == COMMAND_SWEEP;
+}
+
+static inline int is_dynamic(const job *all) {
+    return all->of[OPTION_DYNAMIC].given || all->of[OPTION_PHI_REF].given;
+}
 
 /* Zeroed memory; a command-line tool has nothing better to do without it than to stop. */
 void *allocate(size_t n_items, size_t item_bytes);
 
 /* ---- inputs.c: each returns EXIT_OK, or EXIT_BAD_INPUT after an error is printed ------------ */
 
-/* Loads what the command line names, and lists the regions. */
-int load_inputs(job *all);
+/* What belongs to all images: the protected tokens. */
+int load_shared(job *all);
 
-void free_inputs(job *all);
+/* Loads the files and what belongs to them, and lists the regions. */
+int load_images(job *all);
+
+/* The scores of all images of a stream, of which load_images then takes those of its files. */
+int load_score_table(job *all);
+
+/* What is written of an array of tokens: "<f2", "<f4", or "<u2" for bfloat16. */
+const char *tokens_descr(const npy_array *array);
+
+/* What load_images loaded, and what load_shared did. */
+void free_images(job *all);
+void free_shared(job *all);
 
 /* ---- pruning.c: likewise ------------------------------------------------------------------ */
 
+uint64_t nanoseconds_now(void);
+
+void *allocate_workspace(size_t n_bytes);
+
 /* The configuration of the command line, if its budgets leave room for a token. */
 int make_config(job *all);
+
+/* The tokens that rule says of an image of n_tokens, with room for one beside the reserved ones. */
+size_t budget_of(const job *all, const budget_rule *rule, size_t n_tokens);
+
+/* --keep of an image of n_tokens. */
+size_t budget_for(const job *all, size_t n_tokens);
+
+/* An even grid over the raster, the protected tokens of input among them, in place of
+ * prunesid_select: the same arguments, of details only the stats and what is asked for. */
+prunesid_status select_evenly(const prunesid_config *config, const prunesid_input *input,
+    void *workspace, size_t workspace_bytes, int32_t *indices, prunesid_details *details);
+
+/* phi of n images to their budgets, as --dynamic or --phi-ref says. wanted, low, high, budgets:
+ * [n], of which budgets is written. */
+prunesid_status choose_budgets(const job *all, const double *phi, size_t n, const size_t *wanted,
+    const size_t *low, const size_t *high, size_t *budgets);
+
+size_t smallest_budget(const job *all);
+size_t largest_budget(const job *all);
+
+/* Nanoseconds of a selection. */
+uint64_t selection_ns(const prunesid_stats *stats);
+
+/* Takes image i out of the job. */
+void drop_image(job *all, size_t i);
 
 /* Step 3 of every image. What fails is reported and left out. */
 int measure(job *all);
@@ -81,6 +142,12 @@ int print_selection(const job *all); /* select, plot */
 int print_batch(const job *all);
 int print_information(const job *all);
 
+/* The list of files that failed, if there are any, as a member behind others. */
+void print_failed(const job *all);
+
+/* One image as an object of its own; a line, if file is not NULL, that begins with its file. */
+void print_image(const job *all, size_t i, const char *file);
+
 /* ---- outputs.c ----------------------------------------------------------------------------- */
 
 /* Whether --grid gives the tokens of the file. */
@@ -94,5 +161,16 @@ int stage_outputs(const job *all, const plot_png *picture, npy_staged staged[N_O
 
 /* Puts the files in their places. */
 int commit_outputs(const job *all, npy_staged staged[N_OUTPUTS]);
+
+/* Stages the kept rows of n regions of a file, merged if that is asked for. 0, or -1 with cause. */
+int stage_rows(const char *path, const job *all, const npy_array *file,
+    const prunesid_region *regions, size_t n, npy_staged *out, char cause[CAUSE_BYTES]);
+
+/* ---- stream.c, sweep.c: the commands that run by themselves -------------------------------- */
+
+/* batch with --out-dir or --jsonl. */
+int run_stream(job *all);
+
+int run_sweep(job *all);
 
 #endif /* TOOL_H */

@@ -1,0 +1,324 @@
+/* sweep.c - how many tokens are enough? Every image with many budgets, and what each leaves.   MIT
+ * licence. */
+#include "tool.h"
+
+#include "curve.h"
+#include "utf8.h"
+
+#include <math.h>
+
+enum {
+    N_TURNS = 3 /* of a selection: the fastest counts, the machine was least in its way */
+};
+
+/* One image with one budget. */
+typedef struct measurement {
+    size_t n_kept, n_survivors;
+    double coverage, left, ms;
+} measurement;
+
+typedef struct sweep {
+    const job *all;
+    budget_rule *rules; /* [n_points] */
+    size_t n_points;
+    measurement *found; /* [n_images, n_points] of the images that are good */
+    size_t *files;      /* [n_images] */
+    size_t n_images;
+    curve_point *points; /* [n_points] */
+    size_t bend;         /* n_points: none */
+    size_t n_tokens;     /* of an image, the median */
+} sweep;
+
+/* ---- budgets ------------------------------------------------------------------------------ */
+
+static size_t count_items(const char *list) {
+    size_t n = 1;
+    for (; *list != '\0'; list++) n += *list == ',';
+    return n;
+}
+
+/* What --keep lists; else 8, 12, 16, 24, ... and all tokens of the largest image. */
+static void choose_points(sweep *s) {
+    const job *const all = s->all;
+    const char *text = all->of[OPTION_KEEP].text;
+    const size_t reserved = all->config.reserved;
+    size_t most = 0;
+    for (size_t i = 0; i < all->n_images; i++)
+        most = all->regions[i].input.n_tokens > most ? all->regions[i].input.n_tokens : most;
+    s->rules = (budget_rule *)allocate(text != NULL ? count_items(text) : 128, sizeof *s->rules);
+    while (text != NULL) {
+        text = next_budget(text, &s->rules[s->n_points++]);
+        text = *text == ',' ? text + 1 : NULL;
+    }
+    for (size_t n = 8; s->n_points == 0 || all->of[OPTION_KEEP].text == NULL;
+         n += n & (n - 1) ? n / 3 : n / 2) {
+        const budget_rule next = {n < most ? n + reserved : most + reserved, 0};
+        s->rules[s->n_points++] = next;
+        if (n >= most) break;
+    }
+}
+
+/* ---- one image ---------------------------------------------------------------------------- */
+
+/* Representatives are found in the first turn, and are in no time. */
+static prunesid_status measure_point(const sweep *s, const prunesid_region *region,
+    const budget_rule *rule, void *workspace, size_t n_bytes, measurement *out) {
+    const job *const all = s->all;
+    const prunesid_input *const input = &region->input;
+    const double n_text = (double)all->of[OPTION_TEXT].number;
+    prunesid_config config = all->config;
+    config.budget = budget_of(all, rule, input->n_tokens);
+    out->n_kept = prunesid_n_kept(&config, input->n_tokens);
+    out->left = ((double)out->n_kept + n_text) / ((double)input->n_tokens + n_text);
+    for (int turn = 0; turn < N_TURNS; turn++) {
+        prunesid_details details = prunesid_details_init();
+        details.scope = region->details.scope;
+        details.count = turn == 0 ? all->count : NULL;
+        const prunesid_status status =
+            all->of[OPTION_METHOD].number == METHOD_UNIFORM
+                ? select_evenly(&config, input, workspace, n_bytes, all->indices, &details)
+                : prunesid_select(
+                      &config, input, workspace, n_bytes, all->indices, out->n_kept, &details);
+        if (status != PRUNESID_OK) return status;
+        const double ms = 1e-6 * (double)selection_ns(&details.stats);
+        if (turn == 0) {
+            out->coverage = details.stats.coverage;
+            out->n_survivors = details.stats.n_survivors;
+        }
+        out->ms = turn == 0 || ms < out->ms ? ms : out->ms;
+    }
+    return PRUNESID_OK;
+}
+
+static prunesid_status measure_image(
+    const sweep *s, const prunesid_region *region, measurement *out) {
+    prunesid_config config = s->all->config;
+    size_t n_bytes = 0;
+    for (size_t p = 0; p < s->n_points; p++) {
+        const size_t budget = budget_of(s->all, &s->rules[p], region->input.n_tokens);
+        config.budget = budget > config.budget ? budget : config.budget;
+    }
+    prunesid_status status =
+        prunesid_workspace_size(&config, region->input.n_tokens, region->input.dim, &n_bytes);
+    if (status != PRUNESID_OK) return status;
+    void *const workspace = allocate_workspace(n_bytes);
+    for (size_t p = 0; p < s->n_points && status == PRUNESID_OK; p++)
+        status = measure_point(s, region, &s->rules[p], workspace, n_bytes, &out[p]);
+    free(workspace);
+    return status;
+}
+
+static void measure_images(sweep *s, unsigned char *failed) {
+    const job *const all = s->all;
+    s->found = (measurement *)allocate(all->n_images * s->n_points, sizeof *s->found);
+    s->files = (size_t *)allocate(all->n_images, sizeof *s->files);
+    for (size_t i = 0; i < all->n_images; i++) {
+        const size_t file = all->images[i].file;
+        const prunesid_status status =
+            measure_image(s, &all->regions[i], s->found + s->n_images * s->n_points);
+        if (status == PRUNESID_OK) {
+            s->files[s->n_images++] = file;
+        } else {
+            failed[file] = 1;
+            report(all->paths[file], "image %zu: %s", all->images[i].number,
+                prunesid_status_string(status));
+        }
+    }
+}
+
+/* ---- all images --------------------------------------------------------------------------- */
+
+static int compare_reals(const void *a, const void *b) {
+    const double one = *(const double *)a, other = *(const double *)b;
+    return (one > other) - (one < other);
+}
+
+/* The lower of two in the middle; sorts values. */
+static double median(double *values, size_t n) {
+    qsort(values, n, sizeof *values, compare_reals);
+    return values[(n - 1) / 2];
+}
+
+static void sum_up_point(const sweep *s, size_t p, double *values, curve_point *out) {
+    const size_t n = s->n_images;
+#define FOUND(i) s->found[(i)*s->n_points + p]
+    for (size_t i = 0; i < n; i++) values[i] = (double)FOUND(i).n_kept;
+    out->keep = median(values, n);
+    for (size_t i = 0; i < n; i++) values[i] = (double)FOUND(i).n_survivors;
+    out->survivors = median(values, n);
+    for (size_t i = 0; i < n; i++) values[i] = FOUND(i).left;
+    out->left = median(values, n);
+    for (size_t i = 0; i < n; i++) values[i] = FOUND(i).coverage;
+    out->coverage = median(values, n);
+    out->least_coverage = values[0];
+    for (size_t i = 0; i < n; i++) values[i] = FOUND(i).ms;
+    out->select_ms = median(values, n);
+    out->most_ms = values[n - 1];
+#undef FOUND
+}
+
+static int compare_points(const void *a, const void *b) {
+    const curve_point *const one = (const curve_point *)a, *const other = (const curve_point *)b;
+    return (one->keep > other->keep) - (one->keep < other->keep);
+}
+
+/* The point farthest above the straight line between the ends: until there a token adds more
+ * coverage than the average one, behind it less. Less than a fiftieth above it is no bend. */
+static size_t find_bend(const curve_point *points, size_t n) {
+    const double width = n > 0 ? points[n - 1].keep - points[0].keep : 0;
+    double most = 0.02;
+    size_t bend = n;
+    for (size_t p = 1; p + 1 < n; p++) {
+        const double part = (points[p].keep - points[0].keep) / width;
+        const double line =
+            points[0].coverage + part * (points[n - 1].coverage - points[0].coverage);
+        if (!(points[p].coverage - line > most)) continue;
+        most = points[p].coverage - line;
+        bend = p;
+    }
+    return bend;
+}
+
+static void sum_up(sweep *s) {
+    double *const values = (double *)allocate(s->n_images, sizeof *values);
+    s->points = (curve_point *)allocate(s->n_points, sizeof *s->points);
+    for (size_t p = 0; p < s->n_points; p++) sum_up_point(s, p, values, &s->points[p]);
+    qsort(s->points, s->n_points, sizeof *s->points, compare_points);
+    s->bend = find_bend(s->points, s->n_points);
+    for (size_t i = 0, n = 0; i < s->all->n_images; i++)
+        if (n < s->n_images && s->all->images[i].file == s->files[n])
+            values[n++] = (double)s->all->regions[i].input.n_tokens;
+    s->n_tokens = (size_t)median(values, s->n_images);
+    free(values);
+}
+
+/* ---- what it says ------------------------------------------------------------------------- */
+
+static void print_sweep_json(const sweep *s) {
+    const int many = s->n_images > 1;
+    printf("{\"version\": %d, \"files\": [", JSON_VERSION);
+    for (size_t i = 0; i < s->n_images; i++) {
+        if (i > 0) printf(", ");
+        utf8_print_json(stdout, s->all->paths[s->files[i]]);
+    }
+    printf("], \"method\": \"%s\", \"tokens\": %zu, \"text\": %zu, \"points\": [",
+        method_name(s->all->of[OPTION_METHOD].number), s->n_tokens, s->all->of[OPTION_TEXT].number);
+    for (size_t p = 0; p < s->n_points; p++) {
+        const curve_point *const at = &s->points[p];
+        printf("%s{\"keep\": %.0f, \"coverage\": %.17g, \"survivors\": %.0f, \"select_ms\": %.6g"
+               ", \"prefill_left\": %.17g",
+            p > 0 ? ", " : "", at->keep, at->coverage, at->survivors, at->select_ms, at->left);
+        if (many)
+            printf(", \"worst_coverage\": %.17g, \"slowest_ms\": %.6g", at->least_coverage,
+                at->most_ms);
+        putchar('}');
+    }
+    printf("], \"bend\": ");
+    if (s->bend < s->n_points)
+        printf("%.0f", s->points[s->bend].keep);
+    else
+        printf("null");
+    print_failed(s->all);
+    printf("}\n");
+}
+
+static void print_bend(const sweep *s) {
+    if (s->bend == s->n_points) {
+        printf(
+            "\nNo bend: over these budgets coverage grows about evenly, or hardly at all. Choose "
+            "by what\nthe prefill may cost, and compare answers on your own data.\n");
+        return;
+    }
+    const curve_point *const at = &s->points[s->bend];
+    printf(
+        "\nThe curve bends at %.0f tokens: coverage %.3f with %.0f %% of the prefill's tokens. Up "
+        "to there a\ntoken adds more coverage than the average one, behind it less.",
+        at->keep, at->coverage, 100 * at->left);
+    if (s->n_images > 1) printf(" The worst image is at %.3f there.", at->least_coverage);
+    printf(
+        "\nThat makes it a budget to start from, not one that is known to be enough: coverage "
+        "says how much\nof the tokens the kept ones resemble, not how well a model answers. "
+        "Compare answers on your own\ndata, with the budgets on both sides of it; text and small "
+        "details need more.\n");
+}
+
+static void print_sweep_table(const sweep *s) {
+    const int many = s->n_images > 1;
+    printf("%zu image%s of %zu tokens, %s%s\n\n", s->n_images, many ? "s" : "", s->n_tokens,
+        method_name(s->all->of[OPTION_METHOD].number), many ? "; medians" : "");
+    printf("%7s  %8s", "keep", "coverage");
+    if (many) printf("  %8s", "worst");
+    printf("  %9s  %9s", "survivors", "select ms");
+    if (many) printf("  %9s", "slowest");
+    printf("  %12s\n", "prefill left");
+    for (size_t p = 0; p < s->n_points; p++) {
+        const curve_point *const at = &s->points[p];
+        printf("%7.0f  %8.4f", at->keep, at->coverage);
+        if (many) printf("  %8.4f", at->least_coverage);
+        printf("  %9.0f  %9.3f", at->survivors, at->select_ms);
+        if (many) printf("  %9.3f", at->most_ms);
+        printf("  %10.1f %%%s\n", 100 * at->left, p == s->bend ? "  <- bends" : "");
+    }
+    print_bend(s);
+}
+
+static int stage_curve(const sweep *s, npy_staged *out) {
+    const char *const path = s->all->of[OPTION_OUTPUT].text;
+    const size_t length = path != NULL ? strlen(path) : 0;
+    const int as_png = length >= 4 && strcmp(path + length - 4, ".png") == 0;
+    char title[CAUSE_BYTES], cause[CAUSE_BYTES];
+    size_t n_bytes = 0;
+    if (path == NULL) return EXIT_OK;
+    snprintf(title, sizeof title, "%s: %zu image%s of %zu tokens",
+        method_name(s->all->of[OPTION_METHOD].number), s->n_images, s->n_images > 1 ? "s" : "",
+        s->n_tokens);
+    const curve_request request = {.points = s->points,
+        .n_points = s->n_points,
+        .n_images = s->n_images,
+        .bend = s->bend,
+        .n_tokens = (double)s->n_tokens,
+        .title = title};
+    unsigned char *const bytes = curve_draw(&request, as_png, &n_bytes, cause, sizeof cause);
+    const int status =
+        bytes == NULL ? -1 : npy_stage(path, bytes, n_bytes, "", 0, out, cause, CAUSE_BYTES);
+    free(bytes);
+    return status == 0 ? EXIT_OK : report(path, "%s", cause);
+}
+
+static int show(const sweep *s) {
+    npy_staged staged = {0};
+    char cause[CAUSE_BYTES];
+    int status = stage_curve(s, &staged);
+    if (status == EXIT_OK && !writes_to_output(s->all->of)) {
+        if (s->all->of[OPTION_JSON].given)
+            print_sweep_json(s);
+        else
+            print_sweep_table(s);
+        status = finish_printing();
+    }
+    if (status == EXIT_OK && staged.target != NULL && npy_commit(&staged, cause, CAUSE_BYTES) != 0)
+        status = report(s->all->of[OPTION_OUTPUT].text, "%s", cause);
+    npy_discard(&staged);
+    return status;
+}
+
+int run_sweep(job *all) {
+    sweep s = {.all = all};
+    int status = load_images(all);
+    if (status != EXIT_OK) return status;
+    if (all->n_images > 0) {
+        choose_points(&s);
+        measure_images(&s, all->failed);
+    }
+    if (s.n_images > 0) {
+        sum_up(&s);
+        status = show(&s);
+    }
+    for (size_t f = 0; f < all->n_files; f++)
+        if (all->failed[f]) status = EXIT_BAD_INPUT;
+    free(s.rules);
+    free(s.found);
+    free(s.files);
+    free(s.points);
+    return s.n_images > 0 ? status : EXIT_BAD_INPUT;
+}
