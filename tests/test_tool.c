@@ -1183,8 +1183,10 @@ static void test_names_are_any_bytes(void **state) {
         snprintf(wanted, sizeof wanted, "region 0: %s, tokens 0 to 19\n", text);
         assert_non_null(strstr(run_line(NULL, NULL, line).out, wanted));
         snprintf(line, sizeof line, "%s --keep 4", cases[i].name);
-        snprintf(
-            wanted, sizeof wanted, "prunesid: unknown command '%s'\ntry: prunesid --help\n", text);
+        snprintf(wanted, sizeof wanted,
+            "prunesid: unknown command '%s': select, batch, info, plot or sweep\ntry: prunesid "
+            "--help\n",
+            text);
         assert_string_equal(run_line(NULL, NULL, line).err, wanted);
     }
 }

@@ -215,9 +215,9 @@ static const option table[N_OPTIONS] = {
         "(required but for sweep, which takes a list of both; without one it goes from 8 to all)",
         read_keep, .commands = IN_MOST, .required = IN_ANY,
         .heading = "select, batch, plot, sweep:"},
-    [OPTION_METHOD] = {"--method", NULL, "what chooses them:", option_choice, .choice = method_name,
+    [OPTION_METHOD] = {"--method", NULL, "what chooses them", option_choice, .choice = method_name,
         .purpose = method_purpose, .commands = IN_MOST},
-    [OPTION_PRESET] = {"--preset", NULL, "the rules:", option_choice, .choice = preset_name,
+    [OPTION_PRESET] = {"--preset", NULL, "the rules", option_choice, .choice = preset_name,
         .purpose = preset_purpose, .commands = IN_MOST},
     [OPTION_SCORES] = {"--scores", "S.npy",
         "importance of each token, [T]; batch, sweep: [B, T], and every file must be good",
@@ -233,7 +233,7 @@ static const option table[N_OPTIONS] = {
         "also finds the kept token that stands for each, of all or of its own group, how many each "
         "stands for, and the coverage: the mean cosine between the two",
         option_choice, .choice = scope_name, .commands = IN_MOST},
-    [OPTION_SVD] = {"--svd", NULL, "how principal components are found:", option_choice,
+    [OPTION_SVD] = {"--svd", NULL, "how principal components are found", option_choice,
         .choice = svd_name, .commands = IN_MOST},
     [OPTION_MERGE] = {"--merge", "A",
         "the rows that are written become (1 - A) of their own and A of the mean of all that they "
@@ -259,7 +259,7 @@ static const option table[N_OPTIONS] = {
         "position ids of the tokens, [T], [3, T] or [4, T], int32 or int64; gives those of the "
         "kept tokens, and where the text that follows goes on",
         option_text, .commands = IN_SELECT},
-    [OPTION_POLICY] = {"--policy", NULL, "where they stand then:", option_choice,
+    [OPTION_POLICY] = {"--policy", NULL, "where they stand then", option_choice,
         .choice = policy_name, .purpose = policy_purpose, .commands = IN_SELECT},
     [OPTION_POSITIONS_OUT] = {"--positions-out", "OUT.npy",
         "writes them, [n], [3, n] or [4, n], in the dtype of P.npy", option_text,
@@ -272,9 +272,10 @@ static const option table[N_OPTIONS] = {
         "budgets N phi / X, whatever else is in the batch (--dynamic or not)", option_real,
         .commands = IN_BATCH},
     [OPTION_OUT_DIR] = {"--out-dir", "DIR",
-        "writes DIR/NAME.indices.npy and DIR/NAME.tokens.npy of each image as it goes (NAME.0, "
-        "NAME.1, ... of a file with several), with the memory for a few files at a time. If it is "
-        "stopped, what is there is whole",
+        "writes DIR/NAME.indices.npy and DIR/NAME.tokens.npy of each image as it goes, with memory "
+        "for a few files at a time; NAME is the file's (where two are the same, the path's, with _ "
+        "for /), and of a file with several images NAME.0, NAME.1, ... If it is stopped, what is "
+        "there is whole",
         option_text, .commands = IN_BATCH},
     [OPTION_JSONL] = {"--jsonl", NULL, "prints one JSON object a line and image, as it goes", NULL,
         .commands = IN_BATCH},

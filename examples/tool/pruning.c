@@ -140,8 +140,8 @@ static size_t leave_out_failed(job *all) {
 
 static int report_batch(const job *all, prunesid_status status) {
     if (status == PRUNESID_ERROR_TOTAL)
-        return report(option_name(OPTION_MIN), "%zu is above the mean, --keep %zu",
-            all->of[OPTION_MIN].number, all->of[OPTION_KEEP].number);
+        return report(option_name(OPTION_MIN), "%zu is above the mean, --keep %s",
+            all->of[OPTION_MIN].number, all->of[OPTION_KEEP].text);
     return report(option_name(all->of[OPTION_REGIONS].given ? OPTION_REGIONS : OPTION_KEEP), "%s",
         prunesid_status_string(status));
 }

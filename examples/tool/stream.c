@@ -118,14 +118,31 @@ static int share_budgets(job *all, shares *out) {
 
 /* ---- names -------------------------------------------------------------------------------- */
 
-/* What the outputs of a file are called: its own name without folder and ".npy". */
-static char *output_name(const char *path) {
+/* Bytes of the folder that all files are in. */
+static size_t common_folder(const job *all) {
+    const char *const first = all->paths[0];
+    size_t n = strlen(first);
+    for (size_t f = 0; f < all->n_files; f++) {
+        size_t same = 0;
+        while (same < n && all->paths[f][same] == first[same]) same++;
+        n = same;
+        while (n > 0 && first[n - 1] != '/') n--;
+    }
+    return n;
+}
+
+/* What the outputs of a file are called: its name, or where two files have one name its path in the
+ * common folder with _ for each further folder; without ".npy". */
+static char *output_name(const job *all, const char *path) {
     const char *const slash = strrchr(path, '/'), *const base = slash != NULL ? slash + 1 : path;
-    const char *const from = strcmp(path, "-") == 0 ? "stdin" : base;
+    const char *const from = strcmp(path, "-") == 0 ? "stdin"
+                             : all->names_by_path   ? path + all->n_common
+                                                    : base;
     const size_t length = strlen(from);
     const int ends = length > 4 && strcmp(from + length - 4, ".npy") == 0;
     char *const name = (char *)allocate(length + 1, 1);
     memcpy(name, from, ends ? length - 4 : length);
+    for (char *at = name; *at != '\0'; at++) *at = *at == '/' ? '_' : *at;
     return name;
 }
 
@@ -148,8 +165,8 @@ static char *cut_part(char *name) {
 /* Whether an output would take the place of another, or of a file that is still to be read. */
 static int check_name(const job *all, char *const *names, const char *path) {
     const char *const folder = all->of[OPTION_OUT_DIR].text;
-    char *const name = output_name(path), *const inside = (char *)allocate(
-                                              strlen(folder) + strlen(name) + 8, 1);
+    char *const name = output_name(all, path), *const inside = (char *)allocate(
+                                                   strlen(folder) + strlen(name) + 8, 1);
     sprintf(inside, "%s/%s.npy", folder, name);
     const int is_there = are_same_file(inside, path);
     const char *const part = cut_part(name);
@@ -165,15 +182,26 @@ static int check_name(const job *all, char *const *names, const char *path) {
     return status;
 }
 
-static int check_names(const job *all) {
+/* Sorted; whether no two are the same. */
+static int list_names(const job *all, char **names) {
+    for (size_t f = 0; f < all->n_files; f++) {
+        free(names[f]);
+        names[f] = output_name(all, all->paths[f]);
+    }
+    qsort(names, all->n_files, sizeof *names, compare_names);
+    for (size_t f = 1; f < all->n_files; f++)
+        if (strcmp(names[f - 1], names[f]) == 0) return 0;
+    return 1;
+}
+
+static int choose_names(job *all) {
     char **const names = (char **)allocate(all->n_files, sizeof *names);
     int status = EXIT_OK;
-    for (size_t f = 0; f < all->n_files; f++) names[f] = output_name(all->paths[f]);
-    qsort(names, all->n_files, sizeof *names, compare_names);
-    for (size_t f = 1; f < all->n_files && status == EXIT_OK; f++)
-        if (strcmp(names[f - 1], names[f]) == 0)
-            status = report(option_name(OPTION_OUT_DIR),
-                "two files are called %s.npy: their outputs would be one", names[f]);
+    all->n_common = common_folder(all);
+    all->names_by_path = !list_names(all, names);
+    if (all->names_by_path && !list_names(all, names))
+        status =
+            report(option_name(OPTION_OUT_DIR), "two files have one name, or one is given twice");
     for (size_t f = 0; f < all->n_files && status == EXIT_OK; f++)
         status = check_name(all, names, all->paths[f]);
     for (size_t f = 0; f < all->n_files; f++) free(names[f]);
@@ -195,7 +223,7 @@ static int make_folder(const char *path) {
 static char *output_path(const job *part, const image *of, const char *kind) {
     const size_t window = part->of[OPTION_WINDOW].given ? part->of[OPTION_WINDOW].number : 1;
     const char *const folder = part->of[OPTION_OUT_DIR].text;
-    char *const name = output_name(part->paths[of->file]);
+    char *const name = output_name(part, part->paths[of->file]);
     const size_t n_bytes = strlen(folder) + strlen(name) + strlen(kind) + 32;
     char *const path = (char *)allocate(n_bytes, 1);
     if (part->files[of->file].shape[0] > window)
@@ -297,7 +325,7 @@ int run_stream(job *all) {
         if (strcmp(all->paths[f], "-") == 0)
             return usage_error("--dynamic reads each file twice: it cannot be standard input");
     all->failed = (unsigned char *)allocate(all->n_files, 1);
-    if (of[OPTION_OUT_DIR].given) status = check_names(all);
+    if (of[OPTION_OUT_DIR].given) status = choose_names(all);
     if (status == EXIT_OK && of[OPTION_OUT_DIR].given)
         status = make_folder(of[OPTION_OUT_DIR].text);
     if (status == EXIT_OK && of[OPTION_SCORES].given) status = load_score_table(all);

@@ -55,6 +55,8 @@ typedef struct job {
     int32_t *indices, *order, *group; /* [n_tokens] of the regions, which point here */
     int32_t *representative, *count;  /* likewise, or NULL */
     size_t n_kept;                    /* of all regions */
+    size_t n_common;                  /* bytes of the folder that a stream's files are all in; */
+    int names_by_path;                /* its outputs are called by what follows, not by the name */
     int has_budgets;                  /* --dynamic has been seen to: the regions have theirs */
 } job;
 
