@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MAX_ARGUMENTS = 40, MAX_LINE = 1024, MAX_LIST = 4096, MAX_OWNED = 2048 };
@@ -1357,6 +1358,512 @@ static void test_plot_is_select_with_a_png(void **state) {
     }
 }
 
+/* ---- how many are enough ------------------------------------------------------------------ */
+
+/* Objects of a list, one after the other: what follows the next "keep". */
+static const char *next_point(const char *at) {
+    const char *const point = strstr(at, "{\"keep\": ");
+    return point != NULL ? point + 1 : NULL;
+}
+
+static void test_a_sweep_is_its_selections(void **state) {
+    static const long keeps[] = {16, 64, 144, 576};
+    static const char *const methods[] = {"prunesid", "uniform"};
+    (void)state;
+    for (size_t m = 0; m < 2; m++) {
+        const char *at = succeed(
+            "sweep astronaut --keep 576,64,16,25%% --method %s --text 0 --json", methods[m]);
+        assert_true(starts_with(at, "{\"version\": 1, \"files\": [\"astronaut\"], \"method\": "));
+        assert_int_equal(number_of(at, "tokens"), IMAGE_TOKENS);
+        at = value_of(at, "points");
+        for (size_t p = 0; p < N_ITEMS(keeps); p++) {
+            const char *const one = succeed("select astronaut --keep %ld --method %s --represent "
+                                            "all --json",
+                keeps[p], methods[m]);
+            at = next_point(at);
+            assert_non_null(at);
+            assert_int_equal(number_of(at, "keep"), keeps[p]);
+            assert_true(real_of(at, "coverage") == real_of(one, "coverage"));
+            assert_int_equal(number_of(at, "survivors"), number_of(one, "survivors"));
+            assert_true(real_of(at, "select_ms") >= 0);
+            assert_true(
+                fabs(real_of(at, "prefill_left") - (double)keeps[p] / IMAGE_TOKENS) < 1e-12);
+        }
+        assert_true(real_of(at, "coverage") == 1);
+        assert_null(next_point(at));
+    }
+}
+
+static void test_a_sweep_of_several_has_the_median_and_the_worst(void **state) {
+    double coverage[N_NARROW];
+    (void)state;
+    for (size_t e = 0; e < N_NARROW; e++)
+        coverage[e] = real_of(succeed("sweep %s --keep 64 --json", links[e].name), "coverage");
+    const double least = fmin(coverage[0], fmin(coverage[1], coverage[2]));
+    const double most = fmax(coverage[0], fmax(coverage[1], coverage[2]));
+    const char *const json = succeed("sweep astronaut coffee chelsea --keep 64 --json");
+    assert_true(real_of(json, "worst_coverage") == least);
+    const double middle = coverage[0] + coverage[1] + coverage[2] - least - most;
+    assert_true(fabs(real_of(json, "coverage") - middle) < 1e-12);
+    assert_true(real_of(json, "slowest_ms") >= real_of(json, "select_ms"));
+    /* A bad file is named, the others come out. */
+    const result got = run_line(NULL, NULL, "sweep astronaut no.npy --keep 64 --json");
+    assert_int_equal(got.code, 1);
+    assert_string_equal(got.err, "prunesid: no.npy: No such file or directory\n");
+    assert_non_null(strstr(got.out, "\"failed\": [\"no.npy\"]}\n"));
+}
+
+/* Two kinds of token only: with two kept all is covered, and there the curve bends. */
+static void test_a_sweep_finds_the_bend(void **state) {
+    float values[T * D] = {0};
+    const size_t shape[2] = {T, D};
+    (void)state;
+    for (size_t i = 0; i < T; i++) values[i * D + i * 3 / T] = 1;
+    save("t.npy", "<f4", 2, shape, values);
+    const char *const json = succeed("sweep t.npy --keep 1,2,3,4,5,10,20 --method uniform --json");
+    assert_int_equal(number_of(json, "bend"), 3);
+    const char *const text = succeed("sweep t.npy --keep 1,2,3,4,5,10,20 --method uniform");
+    assert_non_null(strstr(text, "The curve bends at 3 tokens: coverage 1.000"));
+    assert_non_null(strstr(text, "not one that is known to be enough"));
+    assert_true(starts_with(value_of(succeed("sweep t.npy --keep 4,20 --json"), "bend"), "null"));
+    assert_non_null(strstr(succeed("sweep t.npy --keep 4,20"), "No bend"));
+}
+
+static void test_a_sweep_draws_its_curve(void **state) {
+    size_t n_bytes;
+    (void)state;
+    succeed("sweep astronaut coffee -o c.svg");
+    const char *bytes = read_stream(fopen("c.svg", "rb"), &n_bytes);
+    assert_true(starts_with(bytes, "<svg xmlns=\"http://www.w3.org/2000/svg\""));
+    assert_string_equal(bytes + n_bytes - 7, "</svg>\n");
+    assert_non_null(strstr(bytes, "2 images of 576 tokens"));
+    assert_non_null(strstr(bytes, "of the worst image"));
+    assert_true(starts_with(succeed("sweep astronaut coffee -o -"), "<svg "));
+    succeed("sweep astronaut -o c.png");
+    bytes = read_stream(fopen("c.png", "rb"), &n_bytes);
+    assert_memory_equal(bytes, "\x89PNG\r\n\x1a\n", 8);
+    assert_int_equal(big_endian(bytes + 16), 1520);
+    refuse("sweep astronaut -o no/c.svg", "no/c.svg", "No such file");
+}
+
+/* ---- other ways to choose ----------------------------------------------------------------- */
+
+static void test_uniform_is_an_even_grid(void **state) {
+    static const long keeps[] = {1, 2, 7, 64, 100, 575, 576, 1000};
+    long indices[MAX_LIST];
+    (void)state;
+    for (size_t k = 0; k < N_ITEMS(keeps); k++) {
+        const char *const json =
+            succeed("select coffee --keep %ld --method uniform --json", keeps[k]);
+        const size_t n = list_of(json, "indices", indices);
+        check_selection(json);
+        assert_true(starts_with(value_of(json, "preset"), "\"uniform\""));
+        for (size_t j = 0; j < n; j++) {
+            const double step = n > 1 ? (double)(IMAGE_TOKENS - 1) / (double)(n - 1) : 0;
+            assert_int_equal(indices[j], lrint((double)j * step));
+        }
+    }
+    /* Of each region by itself, and with the rules of --dynamic. */
+    const char *const json =
+        succeed("select coffee --keep 3 --method uniform --regions 9,20:29 --json");
+    assert_int_equal(list_of(json, "indices", indices), 6);
+    static const long wanted[] = {0, 4, 8, 20, 24, 28};
+    assert_memory_equal(indices, wanted, sizeof wanted);
+    const char *const batch =
+        succeed("batch " NARROW " wide --keep 64 --dynamic --method uniform --json");
+    assert_int_equal(list_of(batch, "budgets", indices), N_IMAGES);
+    assert_int_equal(sum(indices, N_IMAGES), N_IMAGES * 64);
+}
+
+static void test_a_share_is_of_each_image(void **state) {
+    long budgets[MAX_LIST];
+    (void)state;
+    save_good("t.npy");
+    assert_int_equal(number_of(succeed("select t.npy --keep 25%% --json"), "keep"), 5);
+    assert_int_equal(number_of(succeed("select t.npy --keep 12.5%% --json"), "keep"), 2);
+    assert_int_equal(number_of(succeed("select t.npy --keep 100%% --json"), "keep"), T);
+    assert_int_equal(number_of(succeed("select t.npy --keep 0.1%% --json"), "keep"), 1);
+    const char *const json = succeed("batch t.npy coffee --keep 50%% --json");
+    assert_int_equal(list_of(json, "budgets", budgets), 2);
+    assert_int_equal(budgets[0], 10);
+    assert_int_equal(budgets[1], 288);
+    assert_int_equal(
+        list_of(succeed("select t.npy --keep 50%% --regions 4,16 --json"), "budgets", budgets), 2);
+    assert_int_equal(budgets[0], 2);
+    assert_int_equal(budgets[1], 8);
+}
+
+static int holds(const long *list, size_t n, long value) {
+    for (size_t i = 0; i < n; i++)
+        if (list[i] == value) return 1;
+    return 0;
+}
+
+static void test_protected_tokens_are_kept(void **state) {
+    static const char *const ways[] = {"--protect 575,3,100:103,3", "--protect p.npy"};
+    static const char *const methods[] = {"prunesid", "uniform"};
+    static const int64_t ids[] = {575, 3, 102, 101, 100, 100};
+    const size_t n_ids = N_ITEMS(ids);
+    (void)state;
+    save("p.npy", "<i8", 1, &n_ids, ids);
+    for (size_t c = 0; c < 4; c++) {
+        long indices[MAX_LIST];
+        const char *const json =
+            succeed("select coffee --keep 32 --json %s --method %s", ways[c % 2], methods[c / 2]);
+        const size_t n = list_of(json, "indices", indices);
+        check_selection(json);
+        for (size_t i = 0; i < n_ids; i++) assert_true(holds(indices, n, (long)ids[i]));
+    }
+    /* Of every image of a batch, and in a region where it lies. */
+    const char *at = succeed("batch coffee chelsea --keep 8 --protect 7 --json");
+    long indices[MAX_LIST];
+    for (size_t i = 0; i < 2; i++) {
+        at = strstr(at, "{\"tokens\"");
+        assert_non_null(at);
+        assert_true(holds(indices, list_of(at, "indices", indices), 7));
+        at++;
+    }
+    const char *const json =
+        succeed("select coffee --keep 4 --protect 450 --regions 300,276 --json");
+    assert_true(holds(indices, list_of(json, "indices", indices), 450));
+    refuse("select coffee --keep 4 --protect 576", "--protect", "576 is not among the 576");
+    refuse("select coffee --keep 4 --protect 0:5", "coffee", "more protected tokens");
+    refuse("select coffee --keep 4 --protect 5:5", NULL, "INDEX or FIRST:END");
+    refuse("select coffee --keep 4 --protect 5,,6", NULL, "INDEX or FIRST:END");
+    refuse("select coffee --keep 4 --protect no.npy", "no.npy", "No such file");
+}
+
+/* ---- who stands for whom ------------------------------------------------------------------- */
+
+static double cosine(const npy_array *rows, size_t i, size_t j) {
+    double dot = 0, of_i = 0, of_j = 0;
+    for (size_t c = 0; c < rows->shape[1]; c++) {
+        const double a = npy_float_at(rows, i * rows->shape[1] + c);
+        const double b = npy_float_at(rows, j * rows->shape[1] + c);
+        dot += a * b;
+        of_i += a * a;
+        of_j += b * b;
+    }
+    return dot / sqrt(of_i * of_j);
+}
+
+static void test_representatives_and_merged_rows(void **state) {
+    static const char *const scopes[] = {"all", "group"};
+    static const char *const methods[] = {"--method prunesid", "--method uniform"};
+    const npy_array rows = load_file("coffee");
+    const size_t d = rows.shape[1];
+    (void)state;
+    for (size_t c = 0; c < 3; c++) {
+        long indices[MAX_LIST], group[MAX_LIST], who[MAX_LIST], count[MAX_LIST];
+        const char *const json =
+            succeed("select coffee --keep 24 %s --represent %s --json --merge 0.25 --tokens m.npy",
+                methods[c / 2], scopes[c % 2]);
+        const size_t n = list_of(json, "indices", indices);
+        const npy_array merged = load_file("m.npy");
+        list_of(json, "group", group);
+        assert_int_equal(list_of(json, "representative", who), IMAGE_TOKENS);
+        assert_int_equal(list_of(json, "count", count), n);
+        assert_int_equal(sum(count, n), IMAGE_TOKENS);
+        double coverage = 0;
+        for (size_t i = 0; i < IMAGE_TOKENS; i++) {
+            const double own = cosine(&rows, i, (size_t)who[i]);
+            coverage += own / IMAGE_TOKENS;
+            assert_true(holds(indices, n, who[i]));
+            for (size_t j = 0; j < n && c % 2 == 0; j++)
+                assert_true(cosine(&rows, i, (size_t)indices[j]) <= own + 1e-9);
+            assert_true(c % 2 == 0 || group[who[i]] == group[i]);
+        }
+        assert_true(fabs(coverage - real_of(json, "coverage")) < 1e-6);
+        assert_int_equal(merged.shape[0], n);
+        for (size_t j = 0; j < n * d; j++) {
+            double mean = 0;
+            for (size_t i = 0; i < IMAGE_TOKENS; i++)
+                if (who[i] == indices[j / d])
+                    mean += npy_float_at(&rows, i * d + j % d) / (double)count[j / d];
+            const double wanted =
+                0.75 * npy_float_at(&rows, (size_t)indices[j / d] * d + j % d) + 0.25 * mean;
+            assert_true(fabs(npy_float_at(&merged, j) - wanted) <= 1e-3 * (1 + fabs(wanted)));
+        }
+    }
+    /* Without --represent nothing is added, and the scope is all. */
+    const char *const plain = succeed("select coffee --keep 24 --json --merge 0.25 --tokens n.npy");
+    assert_null(strstr(plain, "representative"));
+    succeed("select coffee --keep 24 --represent all --merge 0.25 --tokens m.npy");
+    assert_memory_equal(load_file("n.npy").data, load_file("m.npy").data, 24 * d * 2);
+    assert_string_equal(plain, succeed("select coffee --keep 24 --json"));
+    refuse("select coffee --keep 4 --merge 1.5 --tokens m.npy", "--merge", "between 0 and 1");
+    refuse("select coffee --keep 4 --merge nan --tokens m.npy", "--merge", "between 0 and 1");
+    refuse("select coffee --keep 4 --merge x --tokens m.npy", NULL, "'x' is not a number");
+    refuse("select coffee --keep 4 --merge 0.5", NULL, "--merge needs --tokens");
+    refuse("batch coffee --keep 4 --merge 0.5", NULL, "--merge needs --out-dir");
+    refuse("select coffee --keep 4 --represent best", NULL, "all or group");
+    refuse("select coffee --keep 4 --represent group --method uniform", NULL, "no groups");
+    refuse("select coffee --keep 4 --method uniform --svd exact", NULL, "does not use --svd");
+    refuse("select coffee --keep 4 --method unifrm", NULL, "did you mean uniform?");
+}
+
+/* ---- what it reads ------------------------------------------------------------------------- */
+
+static void save_descr(const char *path, const char *descr, int fortran, const char *shape,
+    const void *data, size_t n_bytes) {
+    char header[256];
+    snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }\n", descr,
+        fortran ? "True" : "False", shape);
+    const size_t length = strlen(header);
+    char *const bytes = (char *)own(malloc(10 + length + n_bytes));
+    memcpy(bytes, "\x93NUMPY\x01", 8); /* and its NUL */
+    bytes[8] = (char)length;
+    bytes[9] = 0;
+    memcpy(bytes + 10, header, length);
+    memcpy(bytes + 10 + length, data, n_bytes);
+    write_bytes(path, bytes, 10 + length + n_bytes);
+}
+
+static void test_other_dtypes_and_orders(void **state) {
+    float *const values = some_values(T * D, 0, 0); /* of 8 bits: exact in every dtype */
+    uint16_t halves[T * D];
+    double wide[T * D], turned[T * D];
+    float frames[2 * T * D];
+    (void)state;
+    for (size_t i = 0; i < T * D; i++) {
+        halves[i] = bf16_from_float(values[i]);
+        wide[i] = values[i];
+        turned[i % D * T + i / D] = values[i];
+        /* [2, T, D] in Fortran order, the first image reversed. */
+        frames[2 * (i % D * T + i / D) + 1] = values[i];
+        frames[2 * (i % D * T + i / D)] = values[T * D - 1 - i];
+    }
+    save_good("t.npy");
+    save_descr("f8.npy", "<f8", 0, "(20, 8)", wide, sizeof wide);
+    save_descr("turned.npy", "<f8", 1, "(20, 8)", turned, sizeof turned);
+    save_descr("u2.npy", "<u2", 0, "(20, 8)", halves, sizeof halves);
+    save_descr("i2.npy", "<i2", 0, "(20, 8)", halves, sizeof halves);
+    save_descr("v2.npy", "|V2", 0, "(20, 8)", halves, sizeof halves);
+    save_descr("two.npy", "<f4", 1, "(2, 20, 8)", frames, sizeof frames);
+    write_bytes("b.raw", halves, sizeof halves);
+    write_bytes("d.raw", wide, sizeof wide);
+    static const char *const same[] = {"f8.npy", "turned.npy", "u2.npy --dtype bf16",
+        "i2.npy --dtype bf16", "v2.npy --dtype bf16", "two.npy --item 1",
+        "b.raw --shape 20x8 --dtype bf16", "d.raw --shape 1x20x8 --dtype f64"};
+    const char *const wanted = succeed("select t.npy --keep 6 --json");
+    for (size_t i = 0; i < N_ITEMS(same); i++)
+        assert_string_equal(succeed("select %s --keep 6 --json", same[i]), wanted);
+    /* Rows come out as they went in; float64 as float32. */
+    succeed("select u2.npy --dtype bf16 --keep 6 --tokens k.npy --indices i.npy");
+    const npy_array rows = load_file("k.npy"), indices = load_file("i.npy");
+    assert_int_equal(rows.kind, 'u');
+    for (size_t j = 0; j < 6; j++)
+        assert_memory_equal((const uint16_t *)rows.data + j * D,
+            halves + (size_t)((const int32_t *)indices.data)[j] * D, D * 2);
+    succeed("select f8.npy --keep 6 --tokens k.npy");
+    assert_int_equal(load_file("k.npy").item_bytes, 4);
+    assert_non_null(strstr(succeed("info u2.npy --dtype bf16 --json"), "\"dtype\": \"bfloat16\""));
+    wide[3] = 1e39; /* float32 has no such number */
+    save_descr("f8.npy", "<f8", 0, "(20, 8)", wide, sizeof wide);
+    refuse("info f8.npy", "f8.npy", "row 0, column 3 is not finite");
+    refuse("select u2.npy --keep 6", "u2.npy", "--dtype bf16 or --dtype f16");
+    refuse("select t.npy --keep 6 --dtype bf16", "t.npy", "is not that of --dtype bf16");
+    refuse("select b.raw --keep 6 --shape 21x8 --dtype bf16", "b.raw", "needs 336 bytes");
+    refuse("select b.raw --keep 6 --shape 19x8 --dtype bf16", "b.raw", "16 bytes follow");
+    refuse("select b.raw --keep 6 --shape 20", NULL, "is not TxD or BxTxD");
+    refuse("select b.raw --keep 6 --shape 0x8", "--shape", "must be between 1");
+    refuse("select two.npy --keep 6", "two.npy", "several images: use batch, or --item");
+    refuse("info two.npy --item 2", "two.npy", "there is no image 2 among its 2");
+    refuse("info t.npy --item 1", "t.npy", "there is no image 1");
+}
+
+/* Lines that a shell runs, for its pipes; $T is the tool. */
+static char *shell(const char *line) {
+    char command[MAX_LINE];
+    snprintf(command, sizeof command, "T='%s'; %s", PRUNESID_TOOL, line);
+    FILE *const out = popen(command, "r");
+    char *const text = (char *)own(calloc(65536, 1));
+    assert_non_null(out);
+    fread(text, 1, 65535, out);
+    CHECK(pclose(out) == 0, "%s", line);
+    return text;
+}
+
+static void test_standard_input_and_output(void **state) {
+    (void)state;
+    save_good("t.npy");
+    const char *const json = succeed("select t.npy --keep 6 --json --indices i.npy --tokens k.npy");
+    assert_string_equal(shell("$T select - --keep 6 --json <t.npy"), json);
+    assert_string_equal(shell("cat t.npy | $T select - --keep 6 --json"), json);
+    assert_string_equal(
+        shell("$T select t.npy --keep 6 --indices - | cmp - i.npy && echo same"), "same\n");
+    assert_string_equal(
+        shell("$T select t.npy --keep 6 --tokens - >o.npy && cmp o.npy k.npy && echo same"),
+        "same\n");
+    assert_string_equal(shell("$T select t.npy --keep 6 --tokens - | $T info - --json"),
+        succeed("info k.npy --json"));
+    assert_string_equal(
+        shell("printf '' | $T info - 2>&1 || echo $?"), "prunesid: -: the file is empty\n1\n");
+    refuse("batch - - --keep 4", NULL, "named twice");
+    refuse("select - --keep 4 --scores -", NULL, "named twice");
+}
+
+/* ---- batches of any length ----------------------------------------------------------------- */
+
+static void check_written(const char *name, const char *json) {
+    char path[256];
+    long listed[MAX_LIST];
+    const size_t n = list_of(json, "indices", listed);
+    snprintf(path, sizeof path, "out/%s.indices.npy", name);
+    const npy_array indices = load_file(path);
+    snprintf(path, sizeof path, "out/%s.tokens.npy", name);
+    const npy_array rows = load_file(path);
+    assert_int_equal(indices.n_items, n);
+    assert_int_equal(rows.shape[0], n);
+    for (size_t j = 0; j < n; j++) assert_int_equal(npy_integer_at(&indices, j), listed[j]);
+}
+
+static void empty_out(void) {
+    shell("rm -rf out");
+}
+
+static void test_a_stream_is_a_batch(void **state) {
+    static const char *const options[] = {"", "--dynamic", "--phi-ref 0.7", "--threads 2",
+        "--window 2", "--represent group", "--method uniform", "--dynamic --min 5 --threads 3",
+        "--scores s.npy"};
+    static const char *const names[] = {"t", "three.0", "three.1", "three.2", "u"};
+    const size_t three[3] = {3, T, D}, all[2] = {5, T};
+    (void)state;
+    save_good("t.npy");
+    save("three.npy", "<f4", 3, three, some_values(3 * T * D, 500, 0));
+    save("s.npy", "<f4", 2, all, some_values(5 * T, 90, 3));
+    save_matrix("u.npy", T, D, 3, 7);
+    for (size_t i = 0; i < N_ITEMS(options); i++) {
+        const char *const json =
+            succeed("batch t.npy three.npy u.npy --keep 6 --json %s", options[i]);
+        const char *const lines =
+            succeed("batch t.npy three.npy u.npy --keep 6 --jsonl --out-dir out %s", options[i]);
+        const char *const object =
+            succeed("batch t.npy three.npy u.npy --keep 6 --json --out-dir out %s", options[i]);
+        const char *at = value_of(json, "images"), *line = lines, *other = object;
+        const int is_windowed = strstr(options[i], "--window") != NULL;
+        const size_t n = is_windowed ? 4 : 5;
+        for (size_t k = 0; k < n; k++) {
+            at = strstr(at, "{\"tokens\"");
+            assert_non_null(at);
+            const size_t length = (size_t)(strchr(at, '}') - at);
+            line = strstr(line, "\"tokens\"");
+            other = strstr(other, "\"tokens\"");
+            assert_non_null(line);
+            assert_non_null(other);
+            assert_int_equal(strncmp(line, at + 1, length), 0);
+            assert_int_equal(strncmp(other, at + 1, length), 0);
+            if (!is_windowed) check_written(names[k], at);
+            at++, line++, other++;
+        }
+        assert_true(starts_with(lines, "{\"version\": 1, \"file\": \"t.npy\", \"item\": 0, "));
+        assert_null(strstr(line, "\"tokens\""));
+        assert_non_null(strstr(object, "\"files\": [\"t.npy\", \"three.npy\", "));
+        empty_out();
+    }
+    const char *const text = succeed("batch t.npy three.npy --keep 6 --out-dir out --merge 0.5");
+    assert_string_equal(text, "4 images, 24 of 80 tokens kept: out\n");
+    succeed("select t.npy --keep 6 --merge 0.5 --tokens k.npy");
+    assert_string_equal(shell("cmp out/t.tokens.npy k.npy && echo same"), "same\n");
+    empty_out();
+}
+
+static void test_a_stream_leaves_out_what_is_no_good(void **state) {
+    static const char *const options[] = {"", "--dynamic", "--threads 2"};
+    (void)state;
+    save_good("t.npy");
+    save_good("u.npy");
+    save_matrix("bad.npy", T, D, 3 * D + 1, NAN);
+    for (size_t i = 0; i < N_ITEMS(options); i++) {
+        char line[MAX_LINE];
+        snprintf(line, sizeof line, "batch t.npy bad.npy no.npy u.npy --keep 6 --out-dir out %s",
+            options[i]);
+        const result got = run_line(NULL, NULL, line);
+        assert_int_equal(got.code, 1);
+        assert_string_equal(got.err, "prunesid: bad.npy: row 3, column 1 is not finite\n"
+                                     "prunesid: no.npy: No such file or directory\n");
+        assert_string_equal(got.out, "2 images, 12 of 40 tokens kept: out\n");
+        assert_string_equal(
+            shell("ls out"), "t.indices.npy\nt.tokens.npy\nu.indices.npy\nu.tokens.npy\n");
+        empty_out();
+    }
+    assert_int_equal(mkdir("a", 0777), 0);
+    save_good("a/t.npy");
+    succeed("batch t.npy a/t.npy --keep 4 --out-dir out");
+    assert_string_equal(
+        shell("ls out"), "a_t.indices.npy\na_t.tokens.npy\nt.indices.npy\nt.tokens.npy\n");
+    empty_out();
+    refuse("batch t.npy ./t.npy t.npy --keep 4 --out-dir out", "--out-dir", "two files have one");
+    refuse("batch t.npy --keep 4 --out-dir u.npy", "u.npy", "not a folder");
+    refuse("batch t.npy --keep 4 --json --jsonl", NULL, "take one of them");
+    refuse("batch - --keep 4 --jsonl --dynamic", NULL, "reads each file twice");
+    refuse("select t.npy --keep 4 --jsonl", NULL, "--jsonl is not an option of select");
+    succeed("batch t.npy --keep 4 --out-dir .");
+    refuse("batch t.npy t.tokens.npy --keep 4 --out-dir .", "t.tokens.npy", "into the place");
+    unlink("a/t.npy");
+}
+
+/* Killed at some moment: every file that is there is whole, and none is there by another name. */
+static void test_what_a_killed_stream_leaves_is_whole(void **state) {
+    enum { FILES = 300 };
+    static const struct timespec moment = {0, 1000000};
+    char line[65536] = "batch";
+    char name[64], *argv[FILES + 8];
+    size_t n = 0, n_whole = 0;
+    (void)state;
+    save_matrix("m.npy", 64, 64, SIZE_MAX, 0);
+    for (size_t f = 0; f < FILES; f++) {
+        snprintf(name, sizeof name, "m%03zu.npy", f);
+        assert_int_equal(symlink("m.npy", name), 0);
+        snprintf(line + strlen(line), sizeof line - strlen(line), " %s", name);
+    }
+    strcat(line, " --keep 16 --out-dir out");
+    argv[n++] = (char *)own(strdup("prunesid"));
+    for (char *word = strtok(line, " "); word != NULL; word = strtok(NULL, " ")) argv[n++] = word;
+    argv[n] = NULL;
+    const pid_t child = fork();
+    if (child == 0) {
+        execv(PRUNESID_TOOL, argv);
+        _exit(127);
+    }
+    assert_true(child > 0);
+    for (size_t wait = 0; wait < 10000 && access("out/m020.indices.npy", F_OK) != 0; wait++)
+        nanosleep(&moment, NULL);
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    for (size_t f = 0; f < FILES; f++) {
+        snprintf(name, sizeof name, "out/m%03zu.indices.npy", f);
+        if (access(name, F_OK) != 0) continue;
+        assert_int_equal(load_file(name).n_items, 16);
+        snprintf(name, sizeof name, "out/m%03zu.tokens.npy", f);
+        if (access(name, F_OK) == 0) assert_int_equal(load_file(name).n_items, 16 * 64);
+        n_whole++;
+    }
+    assert_true(n_whole > 20);
+    assert_string_equal(
+        shell("ls out | grep -v -e indices.npy -e tokens.npy | grep -v tmp; true"), "");
+    empty_out();
+}
+
+/* ---- help ---------------------------------------------------------------------------------- */
+
+static void test_help_of_a_command_has_its_options(void **state) {
+    static const char *const names[] = {"select", "batch", "info", "plot", "sweep"};
+    (void)state;
+    for (size_t c = 0; c < N_ITEMS(names); c++) {
+        const char *const help = succeed("%s --help", names[c]);
+        char usage[64];
+        snprintf(usage, sizeof usage, "\n  prunesid %s ", names[c]);
+        assert_non_null(strstr(help, usage));
+        assert_string_equal(help, succeed("%s -h", names[c]));
+        assert_string_equal(help, succeed("help %s", names[c]));
+        assert_int_equal(strstr(help, "\n  --out-dir ") != NULL, c == 1);
+        assert_int_equal(strstr(help, "\n  --grid ") != NULL, c == 3);
+        assert_non_null(strstr(help, "\n  --item i"));
+    }
+    refuse("help slect", NULL, "did you mean select?");
+}
+
 /* ------------------------------------------------------------------------------------------- */
 
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, enter, leave)
@@ -1393,6 +1900,20 @@ int main(void) {
         TEST(both_dtypes_give_the_same_output),
         TEST(threads_do_not_change_the_output),
         TEST(plot_is_select_with_a_png),
+        TEST(a_sweep_is_its_selections),
+        TEST(a_sweep_of_several_has_the_median_and_the_worst),
+        TEST(a_sweep_finds_the_bend),
+        TEST(a_sweep_draws_its_curve),
+        TEST(uniform_is_an_even_grid),
+        TEST(a_share_is_of_each_image),
+        TEST(protected_tokens_are_kept),
+        TEST(representatives_and_merged_rows),
+        TEST(other_dtypes_and_orders),
+        TEST(standard_input_and_output),
+        TEST(a_stream_is_a_batch),
+        TEST(a_stream_leaves_out_what_is_no_good),
+        TEST(what_a_killed_stream_leaves_is_whole),
+        TEST(help_of_a_command_has_its_options),
     };
     return cmocka_run_group_tests_name("tool", tests, NULL, NULL);
 }
