@@ -1,11 +1,11 @@
 /* npy_load.h - reads NumPy's .npy files: one array of numbers a file.   MIT licence.
  *
- * Reads little-endian float16 ('<f2'), float32 ('<f4'), float64 ('<f8', as float32), int32 ('<i4'),
- * int64 ('<i8') and 16 bits that the caller knows the meaning of, bfloat16 say ('<u2', '<i2',
- * '<V2'), in C or Fortran order, with 0 to 4 dimensions, format versions 1 to 3. Everything else is
- * refused with a cause that a user can act on. The size of the file is held against the shape before
- * memory is asked for, so a forged header cannot make the program allocate what the file does not
- * contain.
+ * Reads little-endian float16 ('<f2'), float32 ('<f4'), float64 ('<f8', as float32), int32
+ * ('<i4'), int64 ('<i8') and 16 bits that the caller knows the meaning of, bfloat16 say ('<u2',
+ * '<i2', '<V2'), in C or Fortran order, with 0 to 4 dimensions, format versions 1 to 3. Everything
+ * else is refused with a cause that a user can act on. The size of the file is held against the
+ * shape before memory is asked for, so a forged header cannot make the program allocate what the
+ * file does not contain.
  *
  * C99 and POSIX. Include it before any system header, or define _XOPEN_SOURCE to 700. */
 #ifndef NPY_LOAD_H

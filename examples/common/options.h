@@ -1,8 +1,8 @@
 /* options.h - the command line of a program, read by a table.   MIT licence.
  *
- * A program says in a table which options it has; --help is printed from the same table, and that of
- * one command from the command's part of it. The values
- * that it reads come in an array of the table's length, in the table's order:
+ * A program says in a table which options it has; --help is printed from the same table, and that
+ * of one command from the command's part of it. The values that it reads come in an array of the
+ * table's length, in the table's order:
  *
  *     enum { OPTION_KEEP, OPTION_PRESET, N_OPTIONS };
  *     static const option table[N_OPTIONS] = {
