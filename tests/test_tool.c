@@ -1427,6 +1427,15 @@ static void test_a_sweep_finds_the_bend(void **state) {
     assert_non_null(strstr(text, "not one that is known to be enough"));
     assert_true(starts_with(value_of(succeed("sweep t.npy --keep 4,20 --json"), "bend"), "null"));
     assert_non_null(strstr(succeed("sweep t.npy --keep 4,20"), "No bend"));
+    /* By itself it goes from a few to all. */
+    const char *at = value_of(succeed("sweep t.npy --json"), "points");
+    static const long keeps[] = {1, 2, 3, 4, 6, 8, 12, 16, 20};
+    for (size_t p = 0; p < N_ITEMS(keeps); p++) {
+        at = next_point(at);
+        assert_non_null(at);
+        assert_int_equal(number_of(at, "keep"), keeps[p]);
+    }
+    assert_null(next_point(at));
 }
 
 static void test_a_sweep_draws_its_curve(void **state) {

@@ -37,7 +37,8 @@ static size_t count_items(const char *list) {
     return n;
 }
 
-/* What --keep lists; else 8, 12, 16, 24, ... and all tokens of the largest image. */
+/* What --keep lists; else 8, 12, 16, 24, ... and all tokens of the largest image, from 1 on if
+ * those are few. */
 static void choose_points(sweep *s) {
     const job *const all = s->all;
     const char *text = all->of[OPTION_KEEP].text;
@@ -50,11 +51,11 @@ static void choose_points(sweep *s) {
         text = next_budget(text, &s->rules[s->n_points++]);
         text = *text == ',' ? text + 1 : NULL;
     }
-    for (size_t n = 8; s->n_points == 0 || all->of[OPTION_KEEP].text == NULL;
-         n += n & (n - 1) ? n / 3 : n / 2) {
+    for (size_t n = most < 64 ? 1 : 8; all->of[OPTION_KEEP].text == NULL;) {
         const budget_rule next = {n < most ? n + reserved : most + reserved, 0};
         s->rules[s->n_points++] = next;
         if (n >= most) break;
+        n += n < 2 ? 1 : n & (n - 1) ? n / 3 : n / 2;
     }
 }
 
