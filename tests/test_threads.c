@@ -1,6 +1,6 @@
 /* test_threads.c - one image over several workers, re-entrance, BLAS's threads.   MIT licence.
  *
- * PRUNESID_TEST_RUNS: how many random selections are shared. */
+ * PRUNESID_TEST_RUNS: how many random selections are shared, or made at once. */
 #define _GNU_SOURCE /* RTLD_DEFAULT */
 #include "support.h"
 
@@ -82,6 +82,52 @@ static void concurrent_runs_give_the_serial_bits(void **unused) {
                     workers[i].n_different);
             }
         }
+    }
+}
+
+enum { N_MIXED = 40, N_SELECTS = 10000 };
+
+static image mixed[N_MIXED];
+
+/* What each thread of many does with images of all kinds and shapes. */
+static void *select_mixed(void *argument) {
+    worker *const w = (worker *)argument;
+    for (size_t i = w->first; i < n_runs(N_SELECTS); i += MAX_THREADS) {
+        const image *const at = &mixed[i * 7 % N_MIXED];
+        run r = run_select(&at->config, &at->input);
+        w->n_different += !run_equal(&at->serial, &r);
+        run_free(&r);
+    }
+    return NULL;
+}
+
+/* 10,000 selections over 8 threads. */
+static void many_selections_at_once_give_the_serial_bits(void **unused) {
+    worker workers[MAX_THREADS];
+    uint64_t state = 12;
+    (void)unused;
+    for (size_t i = 0; i < N_MIXED; i++) {
+        image *const at = &mixed[i];
+        const size_t T = random_size(&state, 2, 160), d = random_size(&state, 1, 160);
+        at->x = tokens_new((kind)(i % N_KINDS), T, d, i);
+        at->config =
+            prunesid_config_init(all_presets[i % N_ITEMS(all_presets)], random_size(&state, 2, 40));
+        at->input = prunesid_input_init(at->x, PRUNESID_F32, T, d);
+        at->serial = run_select(&at->config, &at->input);
+        assert_int_equal(at->serial.status, PRUNESID_OK);
+    }
+    for (size_t i = 0; i < MAX_THREADS; i++) {
+        workers[i].first = i;
+        workers[i].n_different = 0;
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, select_mixed, &workers[i]), 0);
+    }
+    for (size_t i = 0; i < MAX_THREADS; i++) {
+        assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
+        CHECK(workers[i].n_different == 0, "thread %zu: %zu differ", i, workers[i].n_different);
+    }
+    for (size_t i = 0; i < N_MIXED; i++) {
+        run_free(&mixed[i].serial);
+        free(mixed[i].x);
     }
 }
 
@@ -260,6 +306,7 @@ static void blas_threads_do_not_matter(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(concurrent_runs_give_the_serial_bits),
+        cmocka_unit_test(many_selections_at_once_give_the_serial_bits),
         cmocka_unit_test(a_batch_gives_the_bits_of_one_worker),
         cmocka_unit_test(the_number_of_workers_does_not_matter),
         cmocka_unit_test(blas_threads_do_not_matter),
