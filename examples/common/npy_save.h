@@ -51,8 +51,8 @@ int npy_stage_array(const char *path, const char *descr, int n_dims, const size_
 void npy_discard(npy_staged *staged);
 
 /* Puts n files of different targets in their places, and leaves none staged; entries without a file
- * are passed over. 0, or -1 with the cause in error, the number of the file at fault in *failed, and
- * every target what it was. */
+ * are passed over. 0, or -1 with the cause in error, the number of the file at fault in *failed,
+ * and every target what it was. */
 int npy_commit_all(npy_staged *staged, size_t n, size_t *failed, char *error, size_t error_bytes);
 
 /* The same for one. */

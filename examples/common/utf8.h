@@ -47,9 +47,9 @@ static inline void utf8_print(FILE *to, const char *text) {
     }
 }
 
-/* Prints text as a JSON string. A byte b that is not UTF-8 becomes the private character U+EF00 + b,
- * so that the JSON is valid and names stay apart; a private character that could be meant by that
- * goes byte by byte as well. Control characters are escaped. */
+/* Prints text as a JSON string. A byte b that is not UTF-8 becomes the private character U+EF00 +
+ * b, so that the JSON is valid and names stay apart; a private character that could be meant by
+ * that goes byte by byte as well. Control characters are escaped. */
 static inline void utf8_print_json(FILE *to, const char *text) {
     uint32_t point = 0;
     fputc('"', to);
