@@ -1,0 +1,234 @@
+/* session.h - a vision-language model in llama.cpp, and one prompt with pictures through it, with
+ * pruning or without.   MIT licence. */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include <sys/stat.h>
+#include <time.h>
+
+#include "options.h"
+#include "recipe.h"
+
+typedef struct session {
+    struct llama_model *model;
+    struct llama_context *context;
+    mtmd_context *vision;
+    int32_t n_batch;
+} session;
+
+/* What one prompt took. Times in ms; first_ms: from the first picture's encoding to the first
+ * token. */
+typedef struct outcome {
+    size_t n_images, n_before, n_after; /* visual tokens */
+    double rho;                         /* mean over the images */
+    double encode_ms, select_ms, prefill_ms, first_ms;
+    llama_pos n_past; /* where what follows would stand */
+} outcome;
+
+static inline double session_now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
+}
+
+static inline uint64_t session_now_ns(void) {
+    return (uint64_t)(1e6 * session_now_ms());
+}
+
+static inline double session_selection_ms(const prunesid_stats *s) {
+    return 1e-6 * (double)(s->ns_redundancy + s->ns_matrix + s->ns_svd + s->ns_nms + s->ns_quotas);
+}
+
+static inline void session_be_quiet(enum lm_ggml_log_level level, const char *text, void *user) {
+    (void)level;
+    (void)text;
+    (void)user;
+}
+
+static inline int session_is_file(const char *path) {
+    struct stat about;
+    return stat(path, &about) == 0 && S_ISREG(about.st_mode);
+}
+
+static inline void session_close(session *s) {
+    if (s->vision != NULL) mtmd_free(s->vision);
+    if (s->context != NULL) llama_free(s->context);
+    if (s->model != NULL) llama_model_free(s->model);
+}
+
+/* EXIT_OK; or EXIT_BAD_INPUT after standard error says what is wrong with the files. */
+static inline int session_open(session *s, const char *model, const char *mmproj, uint32_t n_ctx,
+    int32_t n_batch, int32_t n_threads) {
+    memset(s, 0, sizeof *s);
+    llama_log_set(session_be_quiet, NULL);
+    mtmd_log_set(session_be_quiet, NULL);
+    mtmd_helper_log_set(session_be_quiet, NULL);
+    llama_backend_init();
+    if (!session_is_file(model)) return report(model, "no such file");
+    if (!session_is_file(mmproj)) return report(mmproj, "no such file: the vision part (mmproj)");
+    struct llama_model_params of_model = llama_model_default_params();
+    of_model.n_gpu_layers = 0;
+    s->model = llama_model_load_from_file(model, of_model);
+    if (s->model == NULL) return report(model, "not a model that this llama.cpp can load");
+    const struct mtmd_caps caps = mtmd_get_cap_from_file(mmproj);
+    if (!caps.inp_vision) return report(mmproj, "has no vision part: it is no mmproj file");
+    struct mtmd_context_params of_vision = mtmd_context_params_default();
+    of_vision.use_gpu = false;
+    of_vision.print_timings = false;
+    of_vision.warmup = false;
+    of_vision.n_threads = n_threads;
+    of_vision.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    s->vision = mtmd_init_from_file(mmproj, s->model, of_vision);
+    if (s->vision == NULL) return report(mmproj, "does not fit %s", model);
+    if (!mtmd_support_vision(s->vision)) return report(mmproj, "has no vision part");
+    struct llama_context_params of_context = llama_context_default_params();
+    of_context.n_ctx = n_ctx;
+    of_context.n_batch = of_context.n_ubatch = (uint32_t)n_batch;
+    of_context.n_threads = of_context.n_threads_batch = n_threads;
+    of_context.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED; /* the same bits in any slices */
+    s->context = llama_init_from_model(s->model, of_context);
+    s->n_batch = n_batch;
+    return s->context != NULL ? EXIT_OK : report(model, "no memory for %u tokens", n_ctx);
+}
+
+/* The prompt's chunks: text, and an image where a marker stands. NULL after a message. */
+static inline mtmd_input_chunks *session_chunks(
+    const session *s, const char *prompt, char *const *images, size_t n_images) {
+    mtmd_input_chunks *chunks = mtmd_input_chunks_init();
+    mtmd_bitmap **const bitmaps = calloc(n_images + 1, sizeof *bitmaps);
+    const mtmd_bitmap **const shown = calloc(n_images + 1, sizeof *shown);
+    const mtmd_input_text text = {prompt, strlen(prompt), true, true};
+    int is_good = chunks != NULL && bitmaps != NULL && shown != NULL;
+    for (size_t i = 0; i < n_images && is_good; i++) {
+        const int is_file = session_is_file(images[i]);
+        if (is_file)
+            bitmaps[i] = mtmd_helper_bitmap_init_from_file(s->vision, images[i], false).bitmap;
+        shown[i] = bitmaps[i];
+        is_good = bitmaps[i] != NULL;
+        if (!is_good) report(images[i], is_file ? "not a picture" : "no such file");
+    }
+    if (is_good && mtmd_tokenize(s->vision, chunks, &text, shown, n_images) != 0) {
+        report(
+            "the prompt", "needs one %s for each of %zu images", mtmd_default_marker(), n_images);
+        is_good = 0;
+    }
+    for (size_t i = 0; i < n_images && bitmaps != NULL; i++)
+        if (bitmaps[i] != NULL) mtmd_bitmap_free(bitmaps[i]);
+    free(bitmaps);
+    free(shown);
+    if (is_good) return chunks;
+    if (chunks != NULL) mtmd_input_chunks_free(chunks);
+    return NULL;
+}
+
+/* An image: the engine's own way if config is NULL. Under phi_ref > 0 its budget follows its
+ * phi. */
+static inline int session_image(session *s, const mtmd_input_chunk *chunk,
+    const prunesid_config *config, double phi_ref, outcome *out) {
+    const size_t T = mtmd_input_chunk_get_n_tokens(chunk);
+    const double started = session_now_ms();
+    int status = mtmd_encode_chunk(s->vision, chunk);
+    const double encoded = session_now_ms();
+    out->encode_ms += encoded - started;
+    out->n_images++;
+    out->n_before += T;
+    if (status != 0) return report("an image", "the encoder failed");
+    if (config == NULL) {
+        out->n_after += T;
+        status = mtmd_helper_decode_image_chunk(s->vision, s->context, chunk,
+            mtmd_get_output_embd(s->vision), out->n_past, 0, s->n_batch, &out->n_past, NULL, NULL);
+    } else {
+        prunesid_config own = *config;
+        prunesid_details details = prunesid_details_init();
+        int32_t *const kept = malloc(T * sizeof *kept);
+        if (kept == NULL) return report("an image", "out of memory");
+        if (phi_ref > 0.0) {
+            prunesid_information information;
+            prunesid_input input = prunesid_input_init(mtmd_get_output_embd(s->vision),
+                PRUNESID_F32, T, (size_t)llama_model_n_embd_inp(s->model));
+            input.dim = (size_t)llama_model_n_embd(s->model);
+            size_t bytes = 0;
+            status = prunesid_workspace_size(&own, T, input.dim, &bytes);
+            void *const workspace = malloc(bytes);
+            if (status == PRUNESID_OK && workspace == NULL) status = PRUNESID_ERROR_ALLOCATION;
+            if (status == PRUNESID_OK)
+                status = prunesid_redundancy(&input, workspace, bytes, &information);
+            free(workspace);
+            if (status == PRUNESID_OK)
+                status = prunesid_budget(information.phi, phi_ref, config->budget,
+                    config->reserved + 1, T + config->reserved, &own.budget);
+        }
+        own.clock_ns = session_now_ns;
+        if (status == PRUNESID_OK)
+            status = decode_pruned(
+                s->vision, s->context, chunk, &own, s->n_batch, &out->n_past, kept, &details);
+        if (status == PRUNESID_OK) {
+            out->n_after += prunesid_n_kept(&own, T);
+            out->rho += details.stats.rho;
+            out->select_ms += session_selection_ms(&details.stats);
+        }
+        free(kept);
+        if (status <= PRUNESID_ERROR_NULL) {
+            return report("an image", status == PRUNESID_ERROR_CAPACITY
+                                          ? "its kept tokens do not fit one micro-batch, which "
+                                            "this model's images have to"
+                                          : prunesid_status_string((prunesid_status)status));
+        }
+    }
+    out->prefill_ms += session_now_ms() - encoded;
+    return status == 0 ? EXIT_OK : report("an image", "llama_decode failed with %d", status);
+}
+
+/* All chunks from an empty memory on, up to the logits of the first token. EXIT_OK or, after a
+ * message, EXIT_BAD_INPUT. */
+static inline int session_run(session *s, const mtmd_input_chunks *chunks,
+    const prunesid_config *config, double phi_ref, outcome *out) {
+    const size_t n = mtmd_input_chunks_size(chunks);
+    const double started = session_now_ms();
+    memset(out, 0, sizeof *out);
+    llama_memory_clear(llama_get_memory(s->context), true);
+    for (size_t i = 0; i < n; i++) {
+        const mtmd_input_chunk *const chunk = mtmd_input_chunks_get(chunks, i);
+        if (mtmd_input_chunk_get_type(chunk) == MTMD_INPUT_CHUNK_TYPE_TEXT) {
+            const double begun = session_now_ms();
+            if (mtmd_helper_eval_chunk_single(s->vision, s->context, chunk, out->n_past, 0,
+                    s->n_batch, i + 1 == n, &out->n_past) != 0)
+                return report("the prompt", "llama_decode failed");
+            out->prefill_ms += session_now_ms() - begun;
+        } else {
+            const int status = session_image(s, chunk, config, phi_ref, out);
+            if (status != EXIT_OK) return status;
+        }
+    }
+    out->first_ms = session_now_ms() - started;
+    if (out->n_images > 0) out->rho /= (double)out->n_images;
+    return EXIT_OK;
+}
+
+/* The logits [n_vocab] behind what was decided last, which the engine owns. */
+static inline const float *session_logits(const session *s) {
+    return llama_get_logits_ith(s->context, -1);
+}
+
+static inline size_t session_n_vocab(const session *s) {
+    return (size_t)llama_vocab_n_tokens(llama_model_get_vocab(s->model));
+}
+
+/* Decodes one token at *n_past. EXIT_OK or EXIT_BAD_INPUT. */
+static inline int session_next(session *s, llama_token token, llama_pos *n_past) {
+    llama_pos at[4] = {*n_past, *n_past, *n_past, 0};
+    const struct llama_batch batch = {1, &token, NULL, at, NULL, NULL, NULL};
+    ++*n_past;
+    return llama_decode(s->context, batch) == 0 ? EXIT_OK
+                                                : report("a token", "llama_decode failed");
+}
+
+static inline llama_token session_likeliest(const session *s) {
+    const float *const logits = session_logits(s);
+    size_t best = 0;
+    for (size_t i = 1; i < session_n_vocab(s); i++)
+        if (logits[i] > logits[best]) best = i;
+    return (llama_token)best;
+}
+
+#endif /* SESSION_H */

@@ -1,0 +1,158 @@
+/* test_engine.c - pruning inside the engine, checked through its own interface.   MIT licence.
+ *
+ *     test_engine DIR      DIR as make_models.py writes it
+ *
+ * For each family: with a budget of all tokens the first token's logits are those of the engine's
+ * own way, bit for bit; with half of them positions, slices and the length of the KV cache are what
+ * they have to be, with one image, two images, and an image between two texts. */
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+
+#include "session.h"
+
+const options_program program = {.name = "test_engine"};
+
+static int n_failed;
+
+static void check(int holds, const char *family, const char *what) {
+    printf("%s %s: %s\n", holds ? "ok    " : "FAILED", family, what);
+    n_failed += !holds;
+}
+
+/* Cells of sequence 0, from the head of its saved state: a magic number, the sequence, streams, and
+ * then cells (llama.cpp b10256). */
+static size_t n_cells(const session *s) {
+    const size_t n_bytes = llama_state_seq_get_size(s->context, 0);
+    uint8_t *const state = malloc(n_bytes);
+    uint32_t head[4] = {0, 0, 0, 0};
+    if (state != NULL && llama_state_seq_get_data(s->context, state, n_bytes, 0) >= sizeof head)
+        memcpy(head, state, sizeof head);
+    free(state);
+    return head[3];
+}
+
+static float *copy_logits(const session *s) {
+    const size_t n = session_n_vocab(s);
+    float *const copy = malloc(n * sizeof *copy);
+    if (copy != NULL) memcpy(copy, session_logits(s), n * sizeof *copy);
+    return copy;
+}
+
+/* The layouts of a prompt: what stands around the images. */
+static const struct {
+    const char *name;
+    size_t n_images;
+    const char *prompt;
+} layouts[] = {{"one image", 1, "<__media__>say"}, {"between texts", 1, "one <__media__> two"},
+    {"two images", 2, "a <__media__> b <__media__> c"}};
+
+static prunesid_config budget_of(size_t n) {
+    prunesid_config config = prunesid_config_init(PRUNESID_AUTO, n);
+    config.reserved = 0;
+    return config;
+}
+
+/* Everything of one prompt in one session of that family. */
+static void test_layout(session *s, const char *family, char *picture, size_t l) {
+    char *images[2] = {picture, picture};
+    mtmd_input_chunks *const chunks =
+        session_chunks(s, layouts[l].prompt, images, layouts[l].n_images);
+    const prunesid_config all = budget_of(100000);
+    const size_t n_vocab = session_n_vocab(s);
+    const int is_mrope = mtmd_decode_use_mrope(s->vision);
+    outcome full, kept, half, sliced;
+    char what[128];
+    if (chunks == NULL) {
+        check(0, family, "the prompt");
+        return;
+    }
+    check(session_run(s, chunks, NULL, 0.0, &full) == EXIT_OK, family, "the engine's own way");
+    float *const want = copy_logits(s);
+    const size_t n_full = n_cells(s);
+    check(session_run(s, chunks, &all, 0.0, &kept) == EXIT_OK, family, "all tokens kept");
+    snprintf(what, sizeof what, "%s: logits equal with all kept", layouts[l].name);
+    check(
+        want != NULL && memcmp(want, session_logits(s), n_vocab * sizeof *want) == 0, family, what);
+    check(kept.n_past == full.n_past && n_cells(s) == n_full, family, "and the cache");
+    free(want);
+
+    const size_t T = full.n_before / layouts[l].n_images;
+    const prunesid_config some = budget_of(T / 2);
+    check(session_run(s, chunks, &some, 0.0, &half) == EXIT_OK, family, "half of them kept");
+    const size_t n_gone = layouts[l].n_images * (T - T / 2);
+    snprintf(what, sizeof what, "%s: %zu of %zu cells", layouts[l].name, n_full - n_gone, n_full);
+    check(half.n_after == full.n_before - n_gone && n_cells(s) == n_full - n_gone, family, what);
+    const llama_pos behind = is_mrope ? full.n_past : full.n_past - (llama_pos)n_gone;
+    const llama_pos last = llama_memory_seq_pos_max(llama_get_memory(s->context), 0);
+    snprintf(what, sizeof what, "%s: what follows stands at %d", layouts[l].name, (int)behind);
+    check(half.n_past == behind && last == behind - 1, family, what);
+
+    /* In slices of 7: the same bits, where the image is causal. */
+    float *const whole = copy_logits(s);
+    const int32_t n_batch = s->n_batch;
+    const mtmd_input_chunk *image = NULL;
+    for (size_t i = 0; i < mtmd_input_chunks_size(chunks); i++)
+        if (mtmd_input_chunk_get_type(mtmd_input_chunks_get(chunks, i)) ==
+            MTMD_INPUT_CHUNK_TYPE_IMAGE)
+            image = mtmd_input_chunks_get(chunks, i);
+    s->n_batch = mtmd_decode_use_non_causal(s->vision, image) ? n_batch : 7;
+    check(session_run(s, chunks, &some, 0.0, &sliced) == EXIT_OK, family, "in slices");
+    check(whole != NULL && memcmp(whole, session_logits(s), n_vocab * sizeof *whole) == 0 &&
+              n_cells(s) == n_full - n_gone,
+        family, "the same bits in slices");
+    s->n_batch = n_batch;
+    free(whole);
+    mtmd_input_chunks_free(chunks);
+}
+
+/* The rows' planes do not reach the choice: it is that of a dense copy of the main features. */
+static void test_stride(session *s, const char *family, char *picture) {
+    mtmd_input_chunks *const chunks = session_chunks(s, layouts[0].prompt, &picture, 1);
+    const size_t W = (size_t)llama_model_n_embd_inp(s->model);
+    const size_t D = (size_t)llama_model_n_embd(s->model);
+    for (size_t i = 0; chunks != NULL && i < mtmd_input_chunks_size(chunks); i++) {
+        const mtmd_input_chunk *const chunk = mtmd_input_chunks_get(chunks, i);
+        const size_t T = mtmd_input_chunk_get_n_tokens(chunk);
+        if (mtmd_input_chunk_get_type(chunk) != MTMD_INPUT_CHUNK_TYPE_IMAGE) continue;
+        const prunesid_config config = budget_of(T / 3);
+        int32_t *const a = calloc(2 * T, sizeof *a), *const b = a + T;
+        float *const dense = malloc(T * D * sizeof *dense);
+        int holds = mtmd_encode_chunk(s->vision, chunk) == 0 && a != NULL && dense != NULL;
+        const float *const rows = mtmd_get_output_embd(s->vision);
+        for (size_t t = 0; t < T && holds; t++)
+            memcpy(dense + t * D, rows + t * W, D * sizeof *dense);
+        prunesid_input input = prunesid_input_init(dense, PRUNESID_F32, T, D);
+        holds = holds && prunesid_select_alloc(&config, &input, a, T, NULL, NULL) == PRUNESID_OK;
+        llama_pos n_past = 0;
+        llama_memory_clear(llama_get_memory(s->context), true);
+        holds = holds && decode_pruned(s->vision, s->context, chunk, &config, s->n_batch, &n_past,
+                             b, NULL) == 0;
+        check(holds && memcmp(a, b, T / 3 * sizeof *a) == 0, family, "chosen as from a dense copy");
+        if (W > D) check(W == 3 * D, family, "rows have two planes behind their features");
+        free(a);
+        free(dense);
+    }
+    if (chunks != NULL) mtmd_input_chunks_free(chunks);
+}
+
+int main(int argc, char **argv) {
+    static const char *const families[] = {"llava", "qwen3vl", "gemma3"};
+    char model[1024], mmproj[1024], picture[1024];
+    if (argc != 2) return usage_error("one folder");
+    snprintf(picture, sizeof picture, "%s/picture.ppm", argv[1]);
+    for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
+        session s;
+        snprintf(model, sizeof model, "%s/%s/model.gguf", argv[1], families[f]);
+        snprintf(mmproj, sizeof mmproj, "%s/%s/mmproj.gguf", argv[1], families[f]);
+        if (session_open(&s, model, mmproj, 1024, 256, 1) == EXIT_OK) {
+            for (size_t l = 0; l < sizeof layouts / sizeof *layouts; l++)
+                test_layout(&s, families[f], picture, l);
+            test_stride(&s, families[f], picture);
+        } else {
+            n_failed++;
+        }
+        session_close(&s);
+    }
+    printf("%d failed\n", n_failed);
+    return n_failed > 0;
+}
