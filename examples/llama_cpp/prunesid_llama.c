@@ -26,6 +26,7 @@ enum {
     OPTION_DYNAMIC,
     OPTION_PHI_REF,
     OPTION_PRESET,
+    OPTION_MERGE,
     OPTION_NO_PRUNE,
     OPTION_PREDICT,
     OPTION_TURNS,
@@ -52,6 +53,9 @@ static const option table[N_OPTIONS] = {
     [OPTION_PHI_REF] = {"--phi-ref", "X", "the phi at which an image gets just N", option_real,
         .commands = RUN},
     [OPTION_PRESET] = {"--preset", "NAME", "the rules", option_choice, .choice = preset_name,
+        .commands = RUN | COMPARE},
+    [OPTION_MERGE] = {"--merge", "A",
+        "this part of each kept row becomes the mean of what it stands for", read_ratio,
         .commands = RUN | COMPARE},
     [OPTION_NO_PRUNE] = {"--no-prune", NULL, "only the model's own way", NULL, .commands = RUN},
     [OPTION_PREDICT] = {"--predict", "N", "tokens to generate, or to compare at", option_count, 16,
@@ -164,13 +168,13 @@ static int run(session *s, const options *given, const mtmd_input_chunks *chunks
     outcome *const full = calloc(n, sizeof *full), *const pruned = calloc(n, sizeof *pruned);
     int status = full != NULL && pruned != NULL ? EXIT_OK : report("turns", "out of memory");
     for (size_t i = 0; i < n && status == EXIT_OK; i++) {
-        status = session_run(s, chunks, NULL, 0.0, &full[i]);
+        status = session_run(s, chunks, NULL, 0.0, 0.0, &full[i]);
         if (status == EXIT_OK && i + 1 == n) {
             printf("without pruning: ");
             status = print_answer(s, of, full[i].n_past);
         }
         if (status == EXIT_OK && prunes)
-            status = session_run(s, chunks, &config, phi_ref, &pruned[i]);
+            status = session_run(s, chunks, &config, phi_ref, of[OPTION_MERGE].real, &pruned[i]);
         if (status == EXIT_OK && prunes && i + 1 == n) {
             printf("with pruning:    ");
             status = print_answer(s, of, pruned[i].n_past);
@@ -240,7 +244,8 @@ static int compare_image(session *s, const options *given, char *image, const si
         prunesid_config config = prunesid_config_init(
             (prunesid_preset)given->of[OPTION_PRESET].number, k > 0 ? keeps[k - 1] : 1);
         config.reserved = 0;
-        status = session_run(s, chunks, k > 0 ? &config : NULL, 0.0, &out);
+        status =
+            session_run(s, chunks, k > 0 ? &config : NULL, 0.0, given->of[OPTION_MERGE].real, &out);
         for (size_t i = 0; i < n_steps && status == EXIT_OK; i++) {
             if (k == 0) {
                 memcpy(logits + i * n_vocab, session_logits(s), n_vocab * sizeof *logits);

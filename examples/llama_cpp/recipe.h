@@ -13,9 +13,11 @@
 
 /* Keeps config's budget of the encoded image's tokens, decodes them into sequence 0 from *n_past
  * on, and moves *n_past to where the text behind them begins. kept: room for all of the chunk's
- * tokens; details: or NULL. PRUNESID_OK, another of our statuses, or llama_decode's. */
+ * tokens. merge: how much of the tokens that each kept one stands for goes into it; if it is above
+ * 0, details->representative has room for all tokens. PRUNESID_OK, another of our statuses, or
+ * llama_decode's. */
 static int decode_pruned(mtmd_context *vision, struct llama_context *context,
-    const mtmd_input_chunk *chunk, const prunesid_config *config, int32_t n_batch,
+    const mtmd_input_chunk *chunk, const prunesid_config *config, double merge, int32_t n_batch,
     llama_pos *n_past, int32_t *kept, prunesid_details *details) {
     const struct llama_model *model = llama_get_model(context);
     const size_t T = mtmd_input_chunk_get_n_tokens(chunk), K = prunesid_n_kept(config, T);
@@ -31,7 +33,9 @@ static int decode_pruned(mtmd_context *vision, struct llama_context *context,
     input.dim = (size_t)llama_model_n_embd(model); /* what is looked at: the main features */
     int status = prunesid_select_alloc(config, &input, kept, T, details, NULL);
     if (status != PRUNESID_OK) return status;
-    status = prunesid_gather(rows, T, row, row, kept, K, rows, row);
+    input.dim = W; /* what is moved: all of a row */
+    status = merge > 0.0 ? prunesid_merge(&input, kept, K, details->representative, merge, rows, W)
+                         : prunesid_gather(rows, T, row, row, kept, K, rows, row);
     if (status != PRUNESID_OK) return status;
 
     /* M-RoPE: tokens stand where they stood. Else one after the other, and n_past grows by K. */

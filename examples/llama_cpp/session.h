@@ -36,7 +36,8 @@ static inline uint64_t session_now_ns(void) {
 }
 
 static inline double session_selection_ms(const prunesid_stats *s) {
-    return 1e-6 * (double)(s->ns_redundancy + s->ns_matrix + s->ns_svd + s->ns_nms + s->ns_quotas);
+    return 1e-6 * (double)(s->ns_redundancy + s->ns_matrix + s->ns_svd + s->ns_nms + s->ns_quotas +
+                           s->ns_represent);
 }
 
 static inline void session_be_quiet(enum lm_ggml_log_level level, const char *text, void *user) {
@@ -124,7 +125,7 @@ static inline mtmd_input_chunks *session_chunks(
 /* An image: the engine's own way if config is NULL. Under phi_ref > 0 its budget follows its
  * phi. */
 static inline int session_image(session *s, const mtmd_input_chunk *chunk,
-    const prunesid_config *config, double phi_ref, outcome *out) {
+    const prunesid_config *config, double phi_ref, double merge, outcome *out) {
     const size_t T = mtmd_input_chunk_get_n_tokens(chunk);
     const double started = session_now_ms();
     int status = mtmd_encode_chunk(s->vision, chunk);
@@ -140,7 +141,7 @@ static inline int session_image(session *s, const mtmd_input_chunk *chunk,
     } else {
         prunesid_config own = *config;
         prunesid_details details = prunesid_details_init();
-        int32_t *const kept = malloc(T * sizeof *kept);
+        int32_t *const kept = malloc(2 * T * sizeof *kept);
         if (kept == NULL) return report("an image", "out of memory");
         if (phi_ref > 0.0) {
             prunesid_information information;
@@ -159,9 +160,10 @@ static inline int session_image(session *s, const mtmd_input_chunk *chunk,
                     config->reserved + 1, T + config->reserved, &own.budget);
         }
         own.clock_ns = session_now_ns;
+        if (merge > 0.0) details.representative = kept + T;
         if (status == PRUNESID_OK)
-            status = decode_pruned(
-                s->vision, s->context, chunk, &own, s->n_batch, &out->n_past, kept, &details);
+            status = decode_pruned(s->vision, s->context, chunk, &own, merge, s->n_batch,
+                &out->n_past, kept, &details);
         if (status == PRUNESID_OK) {
             out->n_after += prunesid_n_kept(&own, T);
             out->rho += details.stats.rho;
@@ -182,7 +184,7 @@ static inline int session_image(session *s, const mtmd_input_chunk *chunk,
 /* All chunks from an empty memory on, up to the logits of the first token. EXIT_OK or, after a
  * message, EXIT_BAD_INPUT. */
 static inline int session_run(session *s, const mtmd_input_chunks *chunks,
-    const prunesid_config *config, double phi_ref, outcome *out) {
+    const prunesid_config *config, double phi_ref, double merge, outcome *out) {
     const size_t n = mtmd_input_chunks_size(chunks);
     const double started = session_now_ms();
     memset(out, 0, sizeof *out);
@@ -196,7 +198,7 @@ static inline int session_run(session *s, const mtmd_input_chunks *chunks,
                 return report("the prompt", "llama_decode failed");
             out->prefill_ms += session_now_ms() - begun;
         } else {
-            const int status = session_image(s, chunk, config, phi_ref, out);
+            const int status = session_image(s, chunk, config, phi_ref, merge, out);
             if (status != EXIT_OK) return status;
         }
     }

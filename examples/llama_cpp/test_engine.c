@@ -66,10 +66,10 @@ static void test_layout(session *s, const char *family, char *picture, size_t l)
         check(0, family, "the prompt");
         return;
     }
-    check(session_run(s, chunks, NULL, 0.0, &full) == EXIT_OK, family, "the engine's own way");
+    check(session_run(s, chunks, NULL, 0.0, 0.0, &full) == EXIT_OK, family, "the engine's own way");
     float *const want = copy_logits(s);
     const size_t n_full = n_cells(s);
-    check(session_run(s, chunks, &all, 0.0, &kept) == EXIT_OK, family, "all tokens kept");
+    check(session_run(s, chunks, &all, 0.0, 0.0, &kept) == EXIT_OK, family, "all tokens kept");
     snprintf(what, sizeof what, "%s: logits equal with all kept", layouts[l].name);
     check(
         want != NULL && memcmp(want, session_logits(s), n_vocab * sizeof *want) == 0, family, what);
@@ -78,7 +78,7 @@ static void test_layout(session *s, const char *family, char *picture, size_t l)
 
     const size_t T = full.n_before / layouts[l].n_images;
     const prunesid_config some = budget_of(T / 2);
-    check(session_run(s, chunks, &some, 0.0, &half) == EXIT_OK, family, "half of them kept");
+    check(session_run(s, chunks, &some, 0.0, 0.0, &half) == EXIT_OK, family, "half of them kept");
     const size_t n_gone = layouts[l].n_images * (T - T / 2);
     snprintf(what, sizeof what, "%s: %zu of %zu cells", layouts[l].name, n_full - n_gone, n_full);
     check(half.n_after == full.n_before - n_gone && n_cells(s) == n_full - n_gone, family, what);
@@ -96,11 +96,15 @@ static void test_layout(session *s, const char *family, char *picture, size_t l)
             MTMD_INPUT_CHUNK_TYPE_IMAGE)
             image = mtmd_input_chunks_get(chunks, i);
     s->n_batch = mtmd_decode_use_non_causal(s->vision, image) ? n_batch : 7;
-    check(session_run(s, chunks, &some, 0.0, &sliced) == EXIT_OK, family, "in slices");
+    check(session_run(s, chunks, &some, 0.0, 0.0, &sliced) == EXIT_OK, family, "in slices");
     check(whole != NULL && memcmp(whole, session_logits(s), n_vocab * sizeof *whole) == 0 &&
               n_cells(s) == n_full - n_gone,
         family, "the same bits in slices");
     s->n_batch = n_batch;
+    check(session_run(s, chunks, &some, 0.0, 0.5, &sliced) == EXIT_OK && whole != NULL &&
+              memcmp(whole, session_logits(s), n_vocab * sizeof *whole) != 0 &&
+              n_cells(s) == n_full - n_gone,
+        family, "merged rows are others, and as many");
     free(whole);
     mtmd_input_chunks_free(chunks);
 }
@@ -123,10 +127,11 @@ static void test_stride(session *s, const char *family, char *picture) {
             memcpy(dense + t * D, rows + t * W, D * sizeof *dense);
         prunesid_input input = prunesid_input_init(dense, PRUNESID_F32, T, D);
         holds = holds && prunesid_select_alloc(&config, &input, a, T, NULL, NULL) == PRUNESID_OK;
+        prunesid_details details = prunesid_details_init();
         llama_pos n_past = 0;
         llama_memory_clear(llama_get_memory(s->context), true);
-        holds = holds && decode_pruned(s->vision, s->context, chunk, &config, s->n_batch, &n_past,
-                             b, NULL) == 0;
+        holds = holds && decode_pruned(s->vision, s->context, chunk, &config, 0.0, s->n_batch,
+                             &n_past, b, &details) == 0;
         check(holds && memcmp(a, b, T / 3 * sizeof *a) == 0, family, "chosen as from a dense copy");
         if (W > D) check(W == 3 * D, family, "rows have two planes behind their features");
         free(a);
