@@ -12,7 +12,7 @@ enum { MAX_SETS = 3 };
 static size_t list_sets(const prunesid_kernels_ *sets[MAX_SETS]) {
     size_t n = 0;
     sets[n++] = prunesid_kernels_portable_();
-#if PRUNESID_SIMD > 0
+#if PRUNESID_SIMD > 0 && defined(__x86_64__)
     const prunesid_kernels_ *const more[] = {prunesid_kernels_avx2_(), prunesid_kernels_avx512_()};
     for (size_t i = 0; i < N_ITEMS(more); i++) /* the next best stands for one that is missing */
         if (more[i] != sets[n - 1]) sets[n++] = more[i];
