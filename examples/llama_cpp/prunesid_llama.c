@@ -106,24 +106,14 @@ static char *full_prompt(const char *prompt, size_t n_images) {
     return text != NULL ? strcat(text, prompt) : NULL;
 }
 
-/* A ratio is of the largest image, so that each keeps at most that part of itself. */
-static prunesid_config config_of(const options *given, const mtmd_input_chunks *chunks) {
+static pruning pruning_of(const options *given, size_t budget) {
     const option_value *const of = given->of;
-    prunesid_config config =
-        prunesid_config_init((prunesid_preset)of[OPTION_PRESET].number, of[OPTION_KEEP].number);
-    size_t largest = 0;
-    for (size_t i = 0; i < mtmd_input_chunks_size(chunks); i++) {
-        const mtmd_input_chunk *const chunk = mtmd_input_chunks_get(chunks, i);
-        const size_t T = mtmd_input_chunk_get_n_tokens(chunk);
-        if (mtmd_input_chunk_get_type(chunk) == MTMD_INPUT_CHUNK_TYPE_IMAGE && T > largest)
-            largest = T;
-    }
-    if (of[OPTION_RATIO].given) {
-        config.budget = (size_t)(of[OPTION_RATIO].real * (double)largest);
-        if (config.budget == 0) config.budget = 1;
-    }
-    config.reserved = 0; /* the embeddings have no CLS row */
-    return config;
+    pruning how = {prunesid_config_init((prunesid_preset)of[OPTION_PRESET].number, budget),
+        of[OPTION_RATIO].given ? of[OPTION_RATIO].real : 0.0,
+        of[OPTION_DYNAMIC].given ? of[OPTION_PHI_REF].real : 0.0,
+        of[OPTION_MERGE].given ? of[OPTION_MERGE].real : 0.0};
+    how.config.reserved = 0; /* the embeddings have no CLS row */
+    return how;
 }
 
 static int print_answer(session *s, const option_value *of, llama_pos n_past) {
@@ -163,42 +153,41 @@ static int run(session *s, const options *given, const mtmd_input_chunks *chunks
     const option_value *const of = given->of;
     const size_t n = of[OPTION_TURNS].number;
     const int prunes = !of[OPTION_NO_PRUNE].given;
-    const double phi_ref = of[OPTION_DYNAMIC].given ? of[OPTION_PHI_REF].real : 0.0;
-    const prunesid_config config = config_of(given, chunks);
+    const pruning how = pruning_of(given, of[OPTION_KEEP].number);
     outcome *const full = calloc(n, sizeof *full), *const pruned = calloc(n, sizeof *pruned);
     int status = full != NULL && pruned != NULL ? EXIT_OK : report("turns", "out of memory");
     for (size_t i = 0; i < n && status == EXIT_OK; i++) {
-        status = session_run(s, chunks, NULL, 0.0, 0.0, &full[i]);
+        status = session_run(s, chunks, NULL, &full[i]);
         if (status == EXIT_OK && i + 1 == n) {
             printf("without pruning: ");
             status = print_answer(s, of, full[i].n_past);
         }
-        if (status == EXIT_OK && prunes)
-            status = session_run(s, chunks, &config, phi_ref, of[OPTION_MERGE].real, &pruned[i]);
+        if (status == EXIT_OK && prunes) status = session_run(s, chunks, &how, &pruned[i]);
         if (status == EXIT_OK && prunes && i + 1 == n) {
             printf("with pruning:    ");
             status = print_answer(s, of, pruned[i].n_past);
         }
     }
-    if (status == EXIT_OK) {
+    if (status == EXIT_OK && !prunes) {
+        printf("\n%zu visual tokens: encode %.1f ms, prefill %.1f ms, first token %.1f ms\n",
+            full->n_before, MEDIAN(full, encode_ms), MEDIAN(full, prefill_ms),
+            MEDIAN(full, first_ms));
+    } else if (status == EXIT_OK) {
         printf("\n%-24s %12s %12s\n", "", "without", "with");
-        printf("%-24s %12zu %12zu\n", "visual tokens", full->n_before,
-            prunes ? pruned->n_after : full->n_after);
-        if (prunes) printf("%-24s %12s %12.3f\n", "rho", "", pruned->rho);
+        printf("%-24s %12zu %12zu\n", "visual tokens", full->n_before, pruned->n_after);
+        printf("%-24s %12s %12.3f\n", "rho", "", pruned->rho);
         printf("%-24s %9.1f ms %9.1f ms\n", "encode", MEDIAN(full, encode_ms),
-            prunes ? MEDIAN(pruned, encode_ms) : 0.0);
-        printf("%-24s %12s %9.2f ms\n", "selection", "", prunes ? MEDIAN(pruned, select_ms) : 0.0);
+            MEDIAN(pruned, encode_ms));
+        printf("%-24s %12s %9.2f ms\n", "selection", "", MEDIAN(pruned, select_ms));
         printf("%-24s %9.1f ms %9.1f ms\n", "prefill, selection too", MEDIAN(full, prefill_ms),
-            prunes ? MEDIAN(pruned, prefill_ms) : 0.0);
+            MEDIAN(pruned, prefill_ms));
         printf("%-24s %9.1f ms %9.1f ms\n", "time to first token", MEDIAN(full, first_ms),
-            prunes ? MEDIAN(pruned, first_ms) : 0.0);
-        if (prunes)
-            printf(
-                "prefill %.2f times as fast, the first token %.2f times; selection is %.1f %% of "
-                "the time to it\n",
-                MEDIAN(full, prefill_ms) / MEDIAN(pruned, prefill_ms),
-                MEDIAN(full, first_ms) / MEDIAN(pruned, first_ms),
-                100.0 * MEDIAN(pruned, select_ms) / MEDIAN(pruned, first_ms));
+            MEDIAN(pruned, first_ms));
+        printf("prefill %.2f times as fast, the first token %.2f times; selection is %.1f %% of "
+               "the time to it\n",
+            MEDIAN(full, prefill_ms) / MEDIAN(pruned, prefill_ms),
+            MEDIAN(full, first_ms) / MEDIAN(pruned, first_ms),
+            100.0 * MEDIAN(pruned, select_ms) / MEDIAN(pruned, first_ms));
     }
     free(full);
     free(pruned);
@@ -241,11 +230,8 @@ static int compare_image(session *s, const options *given, char *image, const si
     int status = chunks != NULL ? EXIT_OK : EXIT_BAD_INPUT;
     for (size_t k = 0; k <= n_keeps && status == EXIT_OK; k++) { /* 0: the full model */
         outcome out;
-        prunesid_config config = prunesid_config_init(
-            (prunesid_preset)given->of[OPTION_PRESET].number, k > 0 ? keeps[k - 1] : 1);
-        config.reserved = 0;
-        status =
-            session_run(s, chunks, k > 0 ? &config : NULL, 0.0, given->of[OPTION_MERGE].real, &out);
+        const pruning how = pruning_of(given, k > 0 ? keeps[k - 1] : 1);
+        status = session_run(s, chunks, k > 0 ? &how : NULL, &out);
         for (size_t i = 0; i < n_steps && status == EXIT_OK; i++) {
             if (k == 0) {
                 memcpy(logits + i * n_vocab, session_logits(s), n_vocab * sizeof *logits);

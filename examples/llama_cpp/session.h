@@ -31,15 +31,6 @@ static inline double session_now_ms(void) {
     return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
-static inline uint64_t session_now_ns(void) {
-    return (uint64_t)(1e6 * session_now_ms());
-}
-
-static inline double session_selection_ms(const prunesid_stats *s) {
-    return 1e-6 * (double)(s->ns_redundancy + s->ns_matrix + s->ns_svd + s->ns_nms + s->ns_quotas +
-                           s->ns_represent);
-}
-
 static inline void session_be_quiet(enum lm_ggml_log_level level, const char *text, void *user) {
     (void)level;
     (void)text;
@@ -65,8 +56,8 @@ static inline int session_open(session *s, const char *model, const char *mmproj
     mtmd_log_set(session_be_quiet, NULL);
     mtmd_helper_log_set(session_be_quiet, NULL);
     llama_backend_init();
-    if (!session_is_file(model)) return report(model, "no such file");
-    if (!session_is_file(mmproj)) return report(mmproj, "no such file: the vision part (mmproj)");
+    if (!session_is_file(model)) return report(model, "not a file");
+    if (!session_is_file(mmproj)) return report(mmproj, "not a file: the vision part (mmproj)");
     struct llama_model_params of_model = llama_model_default_params();
     of_model.n_gpu_layers = 0;
     s->model = llama_model_load_from_file(model, of_model);
@@ -106,11 +97,17 @@ static inline mtmd_input_chunks *session_chunks(
             bitmaps[i] = mtmd_helper_bitmap_init_from_file(s->vision, images[i], false).bitmap;
         shown[i] = bitmaps[i];
         is_good = bitmaps[i] != NULL;
-        if (!is_good) report(images[i], is_file ? "not a picture" : "no such file");
+        if (!is_good) report(images[i], is_file ? "not a picture" : "not a file");
     }
     if (is_good && mtmd_tokenize(s->vision, chunks, &text, shown, n_images) != 0) {
         report(
             "the prompt", "needs one %s for each of %zu images", mtmd_default_marker(), n_images);
+        is_good = 0;
+    }
+    const size_t n = is_good ? mtmd_input_chunks_size(chunks) : 0;
+    if (is_good && mtmd_input_chunk_get_type(mtmd_input_chunks_get(chunks, n - 1)) !=
+                       MTMD_INPUT_CHUNK_TYPE_TEXT) {
+        report("the prompt", "needs text behind its last image");
         is_good = 0;
     }
     for (size_t i = 0; i < n_images && bitmaps != NULL; i++)
@@ -122,69 +119,86 @@ static inline mtmd_input_chunks *session_chunks(
     return NULL;
 }
 
-/* An image: the engine's own way if config is NULL. Under phi_ref > 0 its budget follows its
- * phi. */
-static inline int session_image(session *s, const mtmd_input_chunk *chunk,
-    const prunesid_config *config, double phi_ref, double merge, outcome *out) {
+/* How an image is pruned. */
+typedef struct pruning {
+    prunesid_config config; /* with the budget of every image, */
+    double ratio;           /* if this is not above 0: the part of its own tokens; */
+    double phi_ref;         /* above 0: times phi / phi_ref */
+    double merge;
+} pruning;
+
+static inline prunesid_status session_budget(
+    const session *s, const pruning *how, size_t T, prunesid_config *config) {
+    *config = how->config;
+    config->clock_ns = NULL;
+    if (how->ratio > 0.0) config->budget = config->reserved + (size_t)(how->ratio * (double)T);
+    if (config->budget <= config->reserved) config->budget = config->reserved + 1;
+    if (!(how->phi_ref > 0.0)) return PRUNESID_OK;
+    prunesid_information information;
+    prunesid_input input = prunesid_input_init(
+        mtmd_get_output_embd(s->vision), PRUNESID_F32, T, (size_t)llama_model_n_embd_inp(s->model));
+    input.dim = (size_t)llama_model_n_embd(s->model);
+    size_t bytes = 0;
+    prunesid_status status = prunesid_workspace_size(config, T, input.dim, &bytes);
+    void *const workspace = status == PRUNESID_OK ? malloc(bytes) : NULL;
+    if (status == PRUNESID_OK && workspace == NULL) status = PRUNESID_ERROR_ALLOCATION;
+    if (status == PRUNESID_OK) status = prunesid_redundancy(&input, workspace, bytes, &information);
+    free(workspace);
+    if (status != PRUNESID_OK) return status;
+    return prunesid_budget(information.phi, how->phi_ref, config->budget, config->reserved + 1,
+        T + config->reserved, &config->budget);
+}
+
+/* An image: the engine's own way if how is NULL. */
+static inline int session_image(
+    session *s, const mtmd_input_chunk *chunk, const pruning *how, outcome *out) {
     const size_t T = mtmd_input_chunk_get_n_tokens(chunk);
+    size_t n_kept = T;
     const double started = session_now_ms();
     int status = mtmd_encode_chunk(s->vision, chunk);
-    const double encoded = session_now_ms();
+    double encoded = session_now_ms();
     out->encode_ms += encoded - started;
     out->n_images++;
     out->n_before += T;
     if (status != 0) return report("an image", "the encoder failed");
-    if (config == NULL) {
-        out->n_after += T;
-        status = mtmd_helper_decode_image_chunk(s->vision, s->context, chunk,
-            mtmd_get_output_embd(s->vision), out->n_past, 0, s->n_batch, &out->n_past, NULL, NULL);
-    } else {
-        prunesid_config own = *config;
+    int32_t *const kept = malloc(2 * T * sizeof *kept);
+    if (kept == NULL) return report("an image", "out of memory");
+    if (how != NULL) {
+        prunesid_config config;
         prunesid_details details = prunesid_details_init();
-        int32_t *const kept = malloc(2 * T * sizeof *kept);
-        if (kept == NULL) return report("an image", "out of memory");
-        if (phi_ref > 0.0) {
-            prunesid_information information;
-            prunesid_input input = prunesid_input_init(mtmd_get_output_embd(s->vision),
-                PRUNESID_F32, T, (size_t)llama_model_n_embd_inp(s->model));
-            input.dim = (size_t)llama_model_n_embd(s->model);
-            size_t bytes = 0;
-            status = prunesid_workspace_size(&own, T, input.dim, &bytes);
-            void *const workspace = malloc(bytes);
-            if (status == PRUNESID_OK && workspace == NULL) status = PRUNESID_ERROR_ALLOCATION;
-            if (status == PRUNESID_OK)
-                status = prunesid_redundancy(&input, workspace, bytes, &information);
-            free(workspace);
-            if (status == PRUNESID_OK)
-                status = prunesid_budget(information.phi, phi_ref, config->budget,
-                    config->reserved + 1, T + config->reserved, &own.budget);
-        }
-        own.clock_ns = session_now_ns;
-        if (merge > 0.0) details.representative = kept + T;
-        if (status == PRUNESID_OK)
-            status = decode_pruned(s->vision, s->context, chunk, &own, merge, s->n_batch,
-                &out->n_past, kept, &details);
-        if (status == PRUNESID_OK) {
-            out->n_after += prunesid_n_kept(&own, T);
-            out->rho += details.stats.rho;
-            out->select_ms += session_selection_ms(&details.stats);
-        }
-        free(kept);
-        if (status <= PRUNESID_ERROR_NULL) {
-            return report("an image", status == PRUNESID_ERROR_CAPACITY
-                                          ? "its kept tokens do not fit one micro-batch, which "
-                                            "this model's images have to"
-                                          : prunesid_status_string((prunesid_status)status));
+        if (how->merge > 0.0) details.representative = kept + T;
+        prunesid_status said = session_budget(s, how, T, &config);
+        if (said == PRUNESID_OK)
+            said = prune_image(
+                s->vision, s->model, chunk, &config, NULL, how->merge, kept, &n_kept, &details);
+        out->rho += details.stats.rho;
+        out->select_ms += session_now_ms() - encoded;
+        if (said != PRUNESID_OK) {
+            free(kept);
+            return report("an image", "%s", prunesid_status_string(said));
         }
     }
+    out->n_after += n_kept;
+    if (mtmd_decode_use_non_causal(s->vision, chunk) && n_kept > (size_t)s->n_batch) {
+        free(kept);
+        return report("an image",
+            "%zu tokens do not fit one batch of %d, which this model's images have to", n_kept,
+            (int)s->n_batch);
+    }
+    status = how == NULL ? mtmd_helper_decode_image_chunk(s->vision, s->context, chunk,
+                               mtmd_get_output_embd(s->vision), out->n_past, 0, s->n_batch,
+                               &out->n_past, NULL, NULL)
+                         : decode_image(s->vision, s->context, chunk, kept, n_kept,
+                               (size_t)s->n_batch, &out->n_past);
     out->prefill_ms += session_now_ms() - encoded;
+    free(kept);
     return status == 0 ? EXIT_OK : report("an image", "llama_decode failed with %d", status);
 }
 
 /* All chunks from an empty memory on, up to the logits of the first token. EXIT_OK or, after a
  * message, EXIT_BAD_INPUT. */
-static inline int session_run(session *s, const mtmd_input_chunks *chunks,
-    const prunesid_config *config, double phi_ref, double merge, outcome *out) {
+static inline int session_run(
+    session *s, const mtmd_input_chunks *chunks, const pruning *how, outcome *out) {
     const size_t n = mtmd_input_chunks_size(chunks);
     const double started = session_now_ms();
     memset(out, 0, sizeof *out);
@@ -198,7 +212,7 @@ static inline int session_run(session *s, const mtmd_input_chunks *chunks,
                 return report("the prompt", "llama_decode failed");
             out->prefill_ms += session_now_ms() - begun;
         } else {
-            const int status = session_image(s, chunk, config, phi_ref, merge, out);
+            const int status = session_image(s, chunk, how, out);
             if (status != EXIT_OK) return status;
         }
     }

@@ -46,10 +46,10 @@ static const struct {
 } layouts[] = {{"one image", 1, "<__media__>say"}, {"between texts", 1, "one <__media__> two"},
     {"two images", 2, "a <__media__> b <__media__> c"}};
 
-static prunesid_config budget_of(size_t n) {
-    prunesid_config config = prunesid_config_init(PRUNESID_AUTO, n);
-    config.reserved = 0;
-    return config;
+static pruning keep(size_t n, double merge) {
+    pruning how = {prunesid_config_init(PRUNESID_AUTO, n), 0.0, 0.0, merge};
+    how.config.reserved = 0;
+    return how;
 }
 
 /* Everything of one prompt in one session of that family. */
@@ -57,7 +57,7 @@ static void test_layout(session *s, const char *family, char *picture, size_t l)
     char *images[2] = {picture, picture};
     mtmd_input_chunks *const chunks =
         session_chunks(s, layouts[l].prompt, images, layouts[l].n_images);
-    const prunesid_config all = budget_of(100000);
+    const pruning all = keep(100000, 0.0);
     const size_t n_vocab = session_n_vocab(s);
     const int is_mrope = mtmd_decode_use_mrope(s->vision);
     outcome full, kept, half, sliced;
@@ -66,10 +66,10 @@ static void test_layout(session *s, const char *family, char *picture, size_t l)
         check(0, family, "the prompt");
         return;
     }
-    check(session_run(s, chunks, NULL, 0.0, 0.0, &full) == EXIT_OK, family, "the engine's own way");
+    check(session_run(s, chunks, NULL, &full) == EXIT_OK, family, "the engine's own way");
     float *const want = copy_logits(s);
     const size_t n_full = n_cells(s);
-    check(session_run(s, chunks, &all, 0.0, 0.0, &kept) == EXIT_OK, family, "all tokens kept");
+    check(session_run(s, chunks, &all, &kept) == EXIT_OK, family, "all tokens kept");
     snprintf(what, sizeof what, "%s: logits equal with all kept", layouts[l].name);
     check(
         want != NULL && memcmp(want, session_logits(s), n_vocab * sizeof *want) == 0, family, what);
@@ -77,8 +77,8 @@ static void test_layout(session *s, const char *family, char *picture, size_t l)
     free(want);
 
     const size_t T = full.n_before / layouts[l].n_images;
-    const prunesid_config some = budget_of(T / 2);
-    check(session_run(s, chunks, &some, 0.0, 0.0, &half) == EXIT_OK, family, "half of them kept");
+    const pruning some = keep(T / 2, 0.0), merged = keep(T / 2, 0.5);
+    check(session_run(s, chunks, &some, &half) == EXIT_OK, family, "half of them kept");
     const size_t n_gone = layouts[l].n_images * (T - T / 2);
     snprintf(what, sizeof what, "%s: %zu of %zu cells", layouts[l].name, n_full - n_gone, n_full);
     check(half.n_after == full.n_before - n_gone && n_cells(s) == n_full - n_gone, family, what);
@@ -96,12 +96,12 @@ static void test_layout(session *s, const char *family, char *picture, size_t l)
             MTMD_INPUT_CHUNK_TYPE_IMAGE)
             image = mtmd_input_chunks_get(chunks, i);
     s->n_batch = mtmd_decode_use_non_causal(s->vision, image) ? n_batch : 7;
-    check(session_run(s, chunks, &some, 0.0, 0.0, &sliced) == EXIT_OK, family, "in slices");
+    check(session_run(s, chunks, &some, &sliced) == EXIT_OK, family, "in slices");
     check(whole != NULL && memcmp(whole, session_logits(s), n_vocab * sizeof *whole) == 0 &&
               n_cells(s) == n_full - n_gone,
         family, "the same bits in slices");
     s->n_batch = n_batch;
-    check(session_run(s, chunks, &some, 0.0, 0.5, &sliced) == EXIT_OK && whole != NULL &&
+    check(session_run(s, chunks, &merged, &sliced) == EXIT_OK && whole != NULL &&
               memcmp(whole, session_logits(s), n_vocab * sizeof *whole) != 0 &&
               n_cells(s) == n_full - n_gone,
         family, "merged rows are others, and as many");
@@ -109,33 +109,62 @@ static void test_layout(session *s, const char *family, char *picture, size_t l)
     mtmd_input_chunks_free(chunks);
 }
 
-/* The rows' planes do not reach the choice: it is that of a dense copy of the main features. */
-static void test_stride(session *s, const char *family, char *picture) {
+/* The rows' planes do not reach the choice, which is that of a dense copy of the main features; and
+ * the rows are decoded at their own places, as a plain loop over one token at a time has it. */
+static void test_rows(session *s, const char *family, char *picture) {
     mtmd_input_chunks *const chunks = session_chunks(s, layouts[0].prompt, &picture, 1);
     const size_t W = (size_t)llama_model_n_embd_inp(s->model);
-    const size_t D = (size_t)llama_model_n_embd(s->model);
+    const size_t D = (size_t)llama_model_n_embd(s->model), n_vocab = session_n_vocab(s);
+    const int is_mrope = mtmd_decode_use_mrope(s->vision);
     for (size_t i = 0; chunks != NULL && i < mtmd_input_chunks_size(chunks); i++) {
         const mtmd_input_chunk *const chunk = mtmd_input_chunks_get(chunks, i);
-        const size_t T = mtmd_input_chunk_get_n_tokens(chunk);
+        const size_t T = mtmd_input_chunk_get_n_tokens(chunk), K = T / 3;
         if (mtmd_input_chunk_get_type(chunk) != MTMD_INPUT_CHUNK_TYPE_IMAGE) continue;
-        const prunesid_config config = budget_of(T / 3);
+        const pruning how = keep(K, 0.0);
         int32_t *const a = calloc(2 * T, sizeof *a), *const b = a + T;
-        float *const dense = malloc(T * D * sizeof *dense);
-        int holds = mtmd_encode_chunk(s->vision, chunk) == 0 && a != NULL && dense != NULL;
-        const float *const rows = mtmd_get_output_embd(s->vision);
-        for (size_t t = 0; t < T && holds; t++)
-            memcpy(dense + t * D, rows + t * W, D * sizeof *dense);
-        prunesid_input input = prunesid_input_init(dense, PRUNESID_F32, T, D);
-        holds = holds && prunesid_select_alloc(&config, &input, a, T, NULL, NULL) == PRUNESID_OK;
+        float *const rows = malloc(T * W * sizeof *rows), *const dense =
+                                                              malloc(T * D * sizeof *dense);
+        llama_pos *const at = calloc(4 * T, sizeof *at), n_past = 5;
+        size_t n_kept = 0;
         prunesid_details details = prunesid_details_init();
-        llama_pos n_past = 0;
-        llama_memory_clear(llama_get_memory(s->context), true);
-        holds = holds && decode_pruned(s->vision, s->context, chunk, &config, 0.0, s->n_batch,
-                             &n_past, b, &details) == 0;
-        check(holds && memcmp(a, b, T / 3 * sizeof *a) == 0, family, "chosen as from a dense copy");
+        int holds = mtmd_encode_chunk(s->vision, chunk) == 0 && a != NULL && rows != NULL;
+        memcpy(rows, mtmd_get_output_embd(s->vision), T * W * sizeof *rows);
+        for (size_t t = 0; t < T; t++) memcpy(dense + t * D, rows + t * W, D * sizeof *dense);
+        prunesid_input input = prunesid_input_init(dense, PRUNESID_F32, T, D);
+        holds =
+            holds && prunesid_select_alloc(&how.config, &input, a, T, NULL, NULL) == PRUNESID_OK &&
+            prune_image(s->vision, s->model, chunk, &how.config, NULL, 0.0, b, &n_kept, &details) ==
+                PRUNESID_OK;
+        check(holds && n_kept == K && memcmp(a, b, K * sizeof *a) == 0, family,
+            "chosen as from a dense copy");
         if (W > D) check(W == 3 * D, family, "rows have two planes behind their features");
+
+        llama_memory_clear(llama_get_memory(s->context), true);
+        holds = decode_image(s->vision, s->context, chunk, b, K, (size_t)s->n_batch, &n_past) == 0;
+        float *const want = copy_logits(s);
+        for (size_t j = 0; j < K; j++) {
+            const struct mtmd_decoder_pos own = mtmd_image_tokens_get_decoder_pos(
+                mtmd_input_chunk_get_tokens_image(chunk), 5, (size_t)a[j]);
+            memcpy(rows + j * W, rows + (size_t)a[j] * W, W * sizeof *rows);
+            at[j] = is_mrope ? (llama_pos)own.t : 5 + (llama_pos)j;
+            if (!is_mrope) continue;
+            at[K + j] = (llama_pos)own.y;
+            at[2 * K + j] = (llama_pos)own.x;
+            at[3 * K + j] = (llama_pos)own.z;
+        }
+        const struct llama_batch batch = {(int32_t)K, NULL, rows, at, NULL, NULL, NULL};
+        llama_memory_clear(llama_get_memory(s->context), true);
+        const int is_causal = !mtmd_decode_use_non_causal(s->vision, chunk);
+        llama_set_causal_attn(s->context, is_causal);
+        holds = holds && llama_decode(s->context, batch) == 0;
+        llama_set_causal_attn(s->context, true);
+        check(holds && want != NULL && memcmp(want, session_logits(s), n_vocab * sizeof *want) == 0,
+            family, "rows and places as a plain loop has them");
+        free(want);
         free(a);
+        free(rows);
         free(dense);
+        free(at);
     }
     if (chunks != NULL) mtmd_input_chunks_free(chunks);
 }
@@ -152,7 +181,7 @@ int main(int argc, char **argv) {
         if (session_open(&s, model, mmproj, 1024, 256, 1) == EXIT_OK) {
             for (size_t l = 0; l < sizeof layouts / sizeof *layouts; l++)
                 test_layout(&s, families[f], picture, l);
-            test_stride(&s, families[f], picture);
+            test_rows(&s, families[f], picture);
         } else {
             n_failed++;
         }

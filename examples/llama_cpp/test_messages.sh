@@ -33,11 +33,12 @@ picture=$models/picture.ppm
     expect 1 "must be between 1" $model $mmproj "$picture" --keep 0
     expect 1 "is above 1" $model $mmproj "$picture" --ratio 1.5
     expect 1 "not a picture" $model $mmproj "$models/llava/model.gguf"
-    expect 1 "no such file" $model $mmproj "$models"
+    expect 1 "not a file" $model $mmproj "$models"
     expect 1 "needs one <__media__>" $model $mmproj "$picture" --prompt "<__media__><__media__>"
+    expect 1 "text behind its last" $model $mmproj "$picture" --prompt "What is <__media__>"
     expect 2 "no image" $model $mmproj
     expect 2 "say the same thing" $model $mmproj "$picture" --keep 8 --ratio 0.5
-    expect 1 "one micro-batch" --model "$models/gemma3/model.gguf" \
+    expect 1 "do not fit one batch" --model "$models/gemma3/model.gguf" \
         --mmproj "$models/gemma3/mmproj.gguf" "$picture" --batch 32 --keep 40
     expect 0 "" $model $mmproj "$picture" --keep 16 --predict 2
     expect 0 "" $model $mmproj "$picture" --ratio 0.25 --dynamic --phi-ref 0.5 --predict 2
