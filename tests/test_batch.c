@@ -291,6 +291,15 @@ static int same_stats(const prunesid_stats *a, const prunesid_stats *b) {
            a->lapack_info == b->lapack_info && a->coverage == b->coverage;
 }
 
+/* Loadings where no order was asked for, and so none of their last bits was refined for it. */
+static int same_to_rounding(const guard *a, const guard *b) {
+    const float *const x = (const float *)(const void *)a->data;
+    const float *const y = (const float *)(const void *)b->data;
+    int is_same = 1;
+    for (size_t i = 0; i < b->n_bytes / sizeof *y; i++) is_same &= fabsf(x[i] - y[i]) <= 1e-4f;
+    return is_same;
+}
+
 /* Region r's result is, bit for bit, the selection that it gets alone, in the arrays asked for; *at
  * is its place among the indices. */
 static void check_region(const problem *p, const outcome *o, size_t r, size_t *at) {
@@ -308,7 +317,9 @@ static void check_region(const problem *p, const outcome *o, size_t r, size_t *a
     CHECK(memcmp(region->indices, want.indices, want.memory[0].n_bytes) == 0, HERE);
     for (size_t m = 1; m < N_OUTPUTS; m++) {
         const guard *const its = &memory[m], *const wanted = &want.memory[m];
+        const int is_unordered = m == 4 && (p->missing[r] & 1);
         CHECK(p->missing[r] >> (m - 1) & 1 ? guard_untouched(its, OUTPUT_FILL)
+              : is_unordered               ? same_to_rounding(its, wanted)
                                            : memcmp(its->data, wanted->data, wanted->n_bytes) == 0,
             HERE);
     }
