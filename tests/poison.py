@@ -18,7 +18,7 @@ EDITS = [
      "        __asan_unpoison_memory_region(arena->base + at, bytes);\n"
      "        __asan_poison_memory_region(arena->base + at + bytes, arena->used - at - bytes);\n"
      "    }\n"),
-    ("    arena->used = shared;\n", 2, ""),
+    ("    arena->used = shared;\n", 3, ""),
     ("    const size_t shared = arena->used;\n", 1, ""),
 ]
 
