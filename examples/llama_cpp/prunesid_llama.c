@@ -183,7 +183,7 @@ static int run(session *s, const options *given, const mtmd_input_chunks *chunks
             MEDIAN(pruned, prefill_ms));
         printf("%-24s %9.1f ms %9.1f ms\n", "time to first token", MEDIAN(full, first_ms),
             MEDIAN(pruned, first_ms));
-        printf("prefill %.2f times as fast, the first token %.2f times; selection is %.1f %% of "
+        printf("prefill %.2f times as fast, the first token %.2f times; selection is %.2f %% of "
                "the time to it\n",
             MEDIAN(full, prefill_ms) / MEDIAN(pruned, prefill_ms),
             MEDIAN(full, first_ms) / MEDIAN(pruned, first_ms),

@@ -19,16 +19,44 @@ static void check(int holds, const char *family, const char *what) {
     n_failed += !holds;
 }
 
-/* Cells of sequence 0, from the head of its saved state: a magic number, the sequence, streams, and
- * then cells (llama.cpp b10256). */
-static size_t n_cells(const session *s) {
+/* Sequence 0 as the engine saves it (llama.cpp b10256): a magic number, the sequence, streams, the
+ * number of cells, and then of each cell its position, the number of its sequences, under M-RoPE x
+ * and y, and its sequence. malloc'd; NULL if it cannot be had. */
+enum { STATE_CELLS = 3, STATE_HEAD = 4 };
+
+static uint32_t *saved_state(const session *s) {
     const size_t n_bytes = llama_state_seq_get_size(s->context, 0);
-    uint8_t *const state = malloc(n_bytes);
-    uint32_t head[4] = {0, 0, 0, 0};
-    if (state != NULL && llama_state_seq_get_data(s->context, state, n_bytes, 0) >= sizeof head)
-        memcpy(head, state, sizeof head);
+    uint32_t *const state = malloc(n_bytes);
+    const size_t n_written =
+        state != NULL ? llama_state_seq_get_data(s->context, (uint8_t *)state, n_bytes, 0) : 0;
+    if (n_written >= STATE_HEAD * sizeof *state) return state;
     free(state);
-    return head[3];
+    return NULL;
+}
+
+static size_t n_cells(const session *s) {
+    uint32_t *const state = saved_state(s);
+    const size_t n = state != NULL ? state[STATE_CELLS] : 0;
+    free(state);
+    return n;
+}
+
+/* Whether the cache holds the K kept tokens of an image that began at 5, and nothing else, each
+ * where it has to stand: as it stood under M-RoPE, else one after the other. */
+static int stands_right(
+    const session *s, const mtmd_input_chunk *chunk, const int32_t *kept, size_t K) {
+    const int is_mrope = mtmd_decode_use_mrope(s->vision);
+    uint32_t *const state = saved_state(s);
+    int holds = state != NULL && state[STATE_CELLS] == K;
+    for (size_t j = 0; j < K && holds; j++) {
+        const uint32_t *const cell = state + STATE_HEAD + (is_mrope ? 5 : 3) * j;
+        const struct mtmd_decoder_pos own = mtmd_image_tokens_get_decoder_pos(
+            mtmd_input_chunk_get_tokens_image(chunk), 5, (size_t)kept[j]);
+        holds =
+            is_mrope ? cell[0] == own.t && cell[2] == own.x && cell[3] == own.y : cell[0] == 5 + j;
+    }
+    free(state);
+    return holds;
 }
 
 static float *copy_logits(const session *s) {
@@ -141,6 +169,7 @@ static void test_rows(session *s, const char *family, char *picture) {
 
         llama_memory_clear(llama_get_memory(s->context), true);
         holds = decode_image(s->vision, s->context, chunk, b, K, (size_t)s->n_batch, &n_past) == 0;
+        check(holds && stands_right(s, chunk, b, K), family, "each kept token's cell");
         float *const want = copy_logits(s);
         for (size_t j = 0; j < K; j++) {
             const struct mtmd_decoder_pos own = mtmd_image_tokens_get_decoder_pos(
