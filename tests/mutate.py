@@ -23,7 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # The quick ones first.
 TESTS = ["group", "quotas", "gather", "redundancy", "threshold", "faults", "errors", "budgets",
          "positions", "nms", "batch", "torture", "properties", "select"]
-INLINE = ["merge", "kernels", "lapack", "psca"]  # look at private names, or are LAPACK
+INLINE = ["verdict", "merge", "kernels", "lapack", "psca"]  # see private names, or are LAPACK
 SECONDS = 60  # of a test: beyond it hangs
 
 HAND = [
