@@ -115,7 +115,9 @@ extern "C" {
 
 /* ==== STATUS ============================================================================== */
 
-/* One status, one cause. PRUNESID_OK is 0; the errors keep clear of the -1, -2, ... of engines. */
+/* One status, one cause. PRUNESID_OK is 0; the errors keep clear of the -1, -2, ... of engines.
+ * Every array has to be aligned as its type asks; ALIGNMENT is looked for in those that come from
+ * other memory as a rule: tokens, scores, loadings, position ids and the out of a merge. */
 #define PRUNESID_STATUS_TABLE(X)                                                                   \
     X(PRUNESID_OK, 0, "ok")                                                                        \
     X(PRUNESID_ERROR_NULL, -101, "a required pointer is NULL")                                     \
@@ -333,7 +335,8 @@ typedef struct prunesid_details {
     prunesid_scope scope;    /* read: who may be one; default PRUNESID_SCOPE_ALL */
     int32_t *representative; /* [T] the kept token that stands for each: itself if it is kept, else
                               * the one with the largest cosine as float64 has it, the lower index
-                              * first among equals */
+                              * first among equals. Rows of zeros, padding say, have the cosine
+                              * 0 with all: leave them out of the input */
     int32_t *count;          /* [n_kept] tokens that each kept one stands for, itself among them */
     float *log_count;        /* [n_kept] ln count. Added to the attention logits of a kept token's
                               * key, a column of the mask, it makes it weigh as much as all did */
@@ -454,7 +457,8 @@ typedef struct prunesid_plan {
 
 /* A region of rows [at, at + n_tokens) of an image: first, scores, loadings and the protected
  * tokens that lie there go with them. Of a whole image: at = 0, n_tokens = image->n_tokens. Rows
- * that are not all the image's make a region without tokens, which every call refuses. */
+ * that are not all the image's make a region without tokens, and a list of protected tokens that
+ * does not ascend in the image goes along as it is: every call refuses these. */
 PRUNESID_PUBLIC_ prunesid_region prunesid_region_init(
     const prunesid_input *image, size_t at, size_t n_tokens, size_t budget);
 
@@ -465,7 +469,7 @@ PRUNESID_PUBLIC_ prunesid_batch prunesid_batch_init(const prunesid_config *confi
  * min(N_r - reserved, T_r); the others N without each region's reserved rows, or all that the
  * ceilings allow. Reads no token.
  * Status: those of prunesid_select that tell on a shape, and SHARING, LIMITS, TOTAL, THREADS. The
- *   plan is written whatever it is: region says whose fault it was. */
+ *   plan is written whatever it is, if there is a batch: region says whose fault it was. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_batch_plan(
     const prunesid_batch *batch, prunesid_plan *plan);
 
@@ -474,9 +478,9 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_batch_plan(
  *   workspace  plan.workspace_bytes, aligned to PRUNESID_ALIGNMENT
  *   indices    [capacity >= plan.n_kept] written, region after region, each ascending and counted
  *              from its input.first; they ascend throughout if the regions do
- * A shared N_r is at least low, and reserved + 1 or the protected ones; at most high, and T_r +
- * reserved. Within these the total is exactly N. BY_PHI reads the tokens once more, for phi. Every
- * worker calls config.clock_ns.
+ * A shared N_r is at least low, and reserved and the protected ones, or 1 more; at most high, and
+ * T_r + reserved. Within these the total is exactly N. BY_PHI reads the tokens once more, for phi.
+ * Every worker calls config.clock_ns.
  * Status: those of prunesid_select and of prunesid_batch_plan, and NOT_RUN. A region whose tokens
  *   or SVD fail does not stop the others: its status says why, its n_kept is 0, its arrays and its
  *   place among the indices are left alone, and under BY_PHI the others share all of N but its
@@ -487,7 +491,8 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_batch_select(const prunesid_batch *bat
 /* Only step 3 of every region, for budgets of another kind: share phi times something else, or take
  * prunesid_budget of each, and go on with FIXED.
  *   information  [n_regions] written, where a region's status is OK
- * Status: as prunesid_batch_select; regions[r].status is written, nothing else of a region. */
+ * Status: those of prunesid_batch_plan and of prunesid_redundancy, and NOT_RUN; regions[r].status
+ *   is written, nothing else of a region. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_batch_redundancy(const prunesid_batch *batch,
     void *workspace, size_t workspace_bytes, prunesid_information *information);
 
@@ -496,7 +501,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_batch_redundancy(const prunesid_batch 
 /* out row j = rows row indices[j] (in [0, n_rows)), of row_bytes bytes. out may be rows itself,
  * with the same stride, when indices ascend strictly. Of several planes, as in DeepStack's [L, T,
  * H], gather each.
- * Status: OK, NULL, STRIDE (a stride < row_bytes), INDEX, OVERFLOW. */
+ * Status: OK, NULL, STRIDE (a stride < row_bytes, or two of them in place), INDEX, OVERFLOW. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_gather(const void *rows, size_t n_rows, size_t row_bytes,
     size_t row_stride_bytes, const int32_t *indices, size_t n_indices, void *out,
     size_t out_stride_bytes);
@@ -575,8 +580,9 @@ typedef enum prunesid_position_policy {
 } prunesid_position_policy;
 
 /* In place: the ids of the prompt's tokens become, in their first n_rows places, those of the rows
- * that stay. *next: where what follows the prompt goes on (rope_delta is *next - n_rows): the
- * largest id + 1, tags and text's apart; under KEEP also of the ids that are gone.
+ * that stay. *next: where what follows the prompt goes on: the largest id + 1, tags and text's
+ * apart; under KEEP also of the ids that are gone. An engine's rope_delta is *next less the rows
+ * that its cache then holds: n_rows, and those of the turns before.
  * Status: OK, NULL, POLICY, LAYOUT, STRIDE (0, or sections that overlap), OVERFLOW, ALIGNMENT,
  *   DIMENSION, SPAN, INDEX, POSITIONS. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_positions(prunesid_position_policy policy,
@@ -595,9 +601,9 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_redundancy(const prunesid_input *input
  *             numerical rank; or NULL. K is stats->n_groups, or what config.n_groups is set to
  *   group     [T] written: argmax_k |V_ik|, the first among equals; or NULL
  *   loading   [T] written: |V_i,group|; or NULL
- *   stats     or NULL: n_groups, preset, svd*, lapack_info, ns_matrix and ns_svd are found, the
- *             rest is 0; with input->loadings no SVD is run
- * Status: as prunesid_select but CAPACITY: all of the input is checked, used or not. */
+ *   stats     or NULL: n_groups, preset, svd*, n_refined, lapack_info, ns_matrix and ns_svd are
+ *             found, the rest is 0; with input->loadings no SVD is run
+ * Status: as prunesid_select but CAPACITY and SCOPE: all of the input is checked, used or not. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_psca(const prunesid_config *config,
     const prunesid_input *input, void *workspace, size_t workspace_bytes, float *loadings,
     int32_t *group, float *loading, prunesid_stats *stats);
@@ -613,7 +619,8 @@ PRUNESID_PUBLIC_ double prunesid_threshold(const prunesid_config *config, int ha
  *   order    [T] written: group after group; in each the survivors as picked, protected ones first,
  *            then the rest by falling score, the lower index first among equals; counted from 0
  *   n_members, n_survivors  [K] written: tokens of each group, and those that survive
- * Status: as prunesid_select but CAPACITY and LAPACK, and GROUP_INDEX, LOADINGS_NOT_FINITE, TAU. */
+ * Status: as prunesid_select but CAPACITY, SCOPE and LAPACK, and GROUP_INDEX, LOADINGS_NOT_FINITE
+ *   (of loading; input->loadings are not read), TAU. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
     const prunesid_input *input, const int32_t *group, const float *loading, double tau,
     void *workspace, size_t workspace_bytes, int32_t *order, int32_t *n_members,
@@ -624,24 +631,27 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_nms(const prunesid_config *config,
  *   BOUNDED       1 to 5 ceil(N / 64) a group, cumulative float32 rounding, fill by falling
  *                 survivors
  *   input     its shape, and its protected tokens, which are taken off the budget; no token is
- *             read, but the pointer is checked as everywhere
+ *             read, but pointers and scores are checked as everywhere
  *   n_members, n_survivors  [K] without the protected tokens
  *   quota     [K] written; the sum may differ from the tokens to keep: the first that many in group
  *             order are kept, or the best-scored suppressed ones fill up (PROPORTIONAL)
- * Status: OK, NULL, the configuration's and the input's errors, COUNTS, WORKSPACE_*. */
+ * Status: OK, NULL, the configuration's and the input's errors but TOKENS_ and LOADINGS_NOT_FINITE,
+ *   COUNTS, WORKSPACE_*. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_quotas(const prunesid_config *config,
     const prunesid_input *input, const int32_t *n_members, const int32_t *n_survivors,
     void *workspace, size_t workspace_bytes, int32_t *quota);
 
 /* Representatives of any choice of tokens, an even grid's say: what details would tell of it.
  *   indices  [prunesid_n_kept(config, T)] the kept tokens, ascending, counted from input->first
- *   group    [T] in [0, K): each token looks among the kept ones of its group; NULL: among all
+ *   group    [T] in [0, K): each token looks among the kept ones of its group, or among all where
+ *            that keeps none; NULL: among all
  *   representative, count, log_count  as in details; each may be NULL
  *   coverage  as in stats; or NULL
  * Cost: 2 T n_kept d float32 flops, over K with groups of one size; 2 d float64 flops for every
  *   token, and for every cosine that float32 cannot tell from its largest: T n_kept at the worst,
  *   where all tokens are nearly the same.
- * Status: as prunesid_select but CAPACITY, SCOPE and LAPACK, and INDEX, GROUP_INDEX. */
+ * Status: as prunesid_select but CAPACITY, SCOPE, LAPACK and LOADINGS_NOT_FINITE, and INDEX,
+ *   GROUP_INDEX. */
 PRUNESID_PUBLIC_ prunesid_status prunesid_represent(const prunesid_config *config,
     const prunesid_input *input, const int32_t *indices, const int32_t *group, void *workspace,
     size_t workspace_bytes, int32_t *representative, int32_t *count, float *log_count,
@@ -3767,12 +3777,14 @@ PRUNESID_PUBLIC_ prunesid_region prunesid_region_init(
                        row * image->ld * prunesid_item_bytes_(image->dtype);
     if (image->scores != NULL) part->scores = image->scores + row;
     if (image->loadings != NULL) part->loadings = image->loadings + row * image->ld_loadings;
-    if (image->protected_tokens == NULL) return region; /* with their number, if that is wrong */
+    if (image->protected_tokens == NULL ||
+        !prunesid_ascends_(image->protected_tokens, image->n_protected, image->first,
+            image->first + image->n_tokens))
+        return region; /* what is wrong with them stays wrong */
     part->n_protected = 0;
     for (size_t p = 0; p < image->n_protected; p++) {
-        const int32_t index = image->protected_tokens[p];
-        if (index < 0 || (size_t)index < part->first) continue;
-        if ((size_t)index - part->first >= n_tokens) break;
+        const size_t index = (size_t)image->protected_tokens[p];
+        if (index < part->first || index - part->first >= n_tokens) continue;
         if (part->n_protected == 0) part->protected_tokens = image->protected_tokens + p;
         part->n_protected++;
     }
@@ -4259,6 +4271,7 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_move_ids_(prunesid_position_policy po
     int64_t first[4] = {0, 0, 0, 0};
     for (size_t k = 0; k < sections.n && n > 0; k++) first[k] = prunesid_get_id_(ids, k, 0);
     int64_t before = first[sections.grid], after = before;
+    int has_kept = 0; /* a row whose ids after lies behind; not before: where the prompt begins */
     int64_t down = 0, fence = 0; /* how far what follows moves; where it must not be in front of */
     for (size_t i = 0, j = 0, s = 0; i < n; i++) {
         const int stays = j < prompt->n_rows && (size_t)prompt->rows[j] == i;
@@ -4271,7 +4284,8 @@ PRUNESID_PRIVATE_ prunesid_status prunesid_move_ids_(prunesid_position_policy po
             if (!stays) continue;
             const int64_t moved = renumbers || !is_grid ? first[k] + (int64_t)j : id - down;
             if (ids->id_bytes == 4 && moved > INT32_MAX) return PRUNESID_ERROR_POSITIONS;
-            if (is_grid && moved >= after) after = moved + 1;
+            if (is_grid && (moved >= after || !has_kept)) after = moved + 1;
+            has_kept |= is_grid;
             if (writes) prunesid_set_id_(ids, k, j, moved);
         }
         for (size_t k = sections.grid_end; k < sections.n && stays && writes; k++)

@@ -769,9 +769,9 @@ static void initialisers_fill_every_field(void **unused) {
 
 /* What lies in rows [at, at + n_tokens). */
 static void a_region_is_cut_out_of_its_image(void **unused) {
-    static const int32_t list[] = {99, 104, 105, 106, 111, 112, 119};
+    static const int32_t list[] = {100, 104, 105, 106, 111, 112, 119};
     static const size_t cases[][4] = {/* at, n_tokens; from where in the list, and how many */
-        {5, 7, 2, 3}, {0, 20, 1, 6}, {7, 4, 0, 0}, {12, 8, 5, 2}, {19, 1, 6, 1}, {0, 4, 0, 0}};
+        {5, 7, 2, 3}, {0, 20, 0, 7}, {7, 4, 0, 0}, {12, 8, 5, 2}, {19, 1, 6, 1}, {1, 3, 0, 0}};
     const float x[20 * 6] = {0.0f}, scores[20] = {0.0f}, loadings[20 * 4] = {0.0f};
     (void)unused;
     for (size_t i = 0; i < 3 * N_ITEMS(cases); i++) {
@@ -793,6 +793,27 @@ static void a_region_is_cut_out_of_its_image(void **unused) {
     }
 }
 
+/* A list that is wrong in the image is wrong in each region, wherever the wrong index lies. */
+static void bad_protected_tokens_stay_bad(void **unused) {
+    static const int32_t lists[][3] = {{-1, 3, 4}, {3, 4, 6}, {5, 1, 3}, {2, 2, 4}};
+    const float x[6 * 2] = {0.0f};
+    const prunesid_config config = prunesid_config_init(PRUNESID_AUTO, 3);
+    const prunesid_input whole = prunesid_input_init(x, PRUNESID_F32, 6, 2);
+    (void)unused;
+    for (size_t i = 0; i < N_ITEMS(lists); i++) {
+        for (size_t at = 0; at < 6; at += 3) {
+            prunesid_input image = whole;
+            prunesid_plan plan;
+            image.protected_tokens = lists[i];
+            image.n_protected = 3;
+            prunesid_region region = prunesid_region_init(&image, at, 3, 0);
+            const prunesid_batch batch = prunesid_batch_init(&config, PRUNESID_FIXED, &region, 1);
+            CHECK_STATUS(prunesid_batch_plan(&batch, &plan), PRUNESID_ERROR_PROTECTED_INDEX,
+                "list %zu, rows from %zu", i, at);
+        }
+    }
+}
+
 static struct CMUnitTest swept(const char *name, sweep *s) {
     const struct CMUnitTest test = {name, each_problem, NULL, NULL, s};
     return test;
@@ -804,6 +825,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(initialisers_fill_every_field),
         cmocka_unit_test(a_region_is_cut_out_of_its_image),
+        cmocka_unit_test(bad_protected_tokens_stay_bad),
         EACH_PROBLEM(1, each_region_is_pruned_as_if_alone),
         cmocka_unit_test(krylov_regions_too),
         EACH_PROBLEM(20, stages_are_timed),

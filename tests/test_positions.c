@@ -143,6 +143,7 @@ static const scene line_text = {4, {{7, 8, 9, 10}}, 0, {{0, 0}}};
 static const scene largest = {2, {{LARGEST - 1, LARGEST}}, 0, {{0, 0}}};
 static const scene largest32 = {2, {{INT32_MAX - 2, INT32_MAX - 1}}, 0, {{0, 0}}};
 static const scene last32 = {1, {{INT32_MAX}}, 1, {{0, 1}}};
+static const scene falling = {3, {{5, 3, 6}}, 1, {{0, 2}}}; /* ids that nobody has */
 static const scene nothing = {0, {{0}}, 0, {{0, 0}}};
 
 static const struct {
@@ -245,6 +246,9 @@ static const struct {
     {&last32, D1, KEEP, 0, {0}, {{0}}, (int64_t)INT32_MAX + 1},
     {&last32, D1, COMPACT, 0, {0}, {{0}}, INT32_MAX},
     {&last32, D1, RENUMBER, 0, {0}, {{0}}, INT32_MAX},
+    {&falling, D1, COMPACT, 2, {1, 2}, {{3, 4}}, 5},
+    {&falling, D1, COMPACT, 2, {0, 2}, {{5, 6}}, 7},
+    {&falling, D1, COMPACT, 1, {2}, {{5}}, 6},
     {&nothing, D1, EVERY, 0, {0}, {{0}}, 0},
 };
 
