@@ -10,10 +10,35 @@
 enum { COMMAND_RUN, COMMAND_COMPARE, RUN = 1u << COMMAND_RUN, COMPARE = 1u << COMMAND_COMPARE };
 enum { MAX_KEEPS = 16 };
 
+/* "32,64,128" into keeps [MAX_KEEPS]. How many, or 0 if it is no such list. */
+static size_t parse_keeps(const char *text, size_t *keeps) {
+    for (size_t n = 0; n < MAX_KEEPS; n++) {
+        char *end = NULL;
+        const long keep = strtol(text, &end, 10);
+        if (*text < '0' || *text > '9' || keep < 1 || keep > INT32_MAX) return 0;
+        keeps[n] = (size_t)keep;
+        if (*end == '\0') return n + 1;
+        if (*end != ',') return 0;
+        text = end + 1;
+    }
+    return 0;
+}
+
+static int read_keeps(const option *rule, option_value *value) {
+    size_t keeps[MAX_KEEPS];
+    if (parse_keeps(value->text, keeps) > 0) return GO_ON;
+    return report(rule->name, "%s is no list of 1 to %d budgets", value->text, MAX_KEEPS);
+}
+
 static int read_ratio(const option *rule, option_value *value) {
     const int status = option_real(rule, value);
     if (status != GO_ON || value->real <= 1.0) return status;
     return report(rule->name, "%s is above 1", value->text);
+}
+
+/* 0 as well: only the kept rows. */
+static int read_weight(const option *rule, option_value *value) {
+    return strcmp(value->text, "0") == 0 ? GO_ON : read_ratio(rule, value);
 }
 
 enum {
@@ -46,7 +71,7 @@ static const option table[N_OPTIONS] = {
     [OPTION_KEEP] = {"--keep", "N", "visual tokens to keep of each image", option_count, 64,
         .least = 1, .commands = RUN},
     [OPTION_RATIO] = {"--ratio", "R", "or this part of them, up to 1", read_ratio, .commands = RUN},
-    [OPTION_KEEPS] = {"--keep-list", "LIST", "budgets to compare, 32,64,128 say", option_text,
+    [OPTION_KEEPS] = {"--keep-list", "LIST", "budgets to compare, 32,64,128 say", read_keeps,
         .commands = COMPARE},
     [OPTION_DYNAMIC] = {"--dynamic", NULL, "more for varied images: needs --phi-ref", NULL,
         .commands = RUN},
@@ -55,7 +80,7 @@ static const option table[N_OPTIONS] = {
     [OPTION_PRESET] = {"--preset", "NAME", "the rules", option_choice, .choice = preset_name,
         .commands = RUN | COMPARE},
     [OPTION_MERGE] = {"--merge", "A",
-        "this part of each kept row becomes the mean of what it stands for", read_ratio,
+        "this part of each kept row becomes the mean of what it stands for", read_weight,
         .commands = RUN | COMPARE},
     [OPTION_NO_PRUNE] = {"--no-prune", NULL, "only the model's own way", NULL, .commands = RUN},
     [OPTION_PREDICT] = {"--predict", "N", "tokens to generate, or to compare at", option_count, 16,
@@ -103,6 +128,7 @@ static char *full_prompt(const char *prompt, size_t n_images) {
         strcat(text, marker);
         strcat(text, "\n");
     }
+    if (text == NULL) report("the prompt", "out of memory");
     return text != NULL ? strcat(text, prompt) : NULL;
 }
 
@@ -116,18 +142,20 @@ static pruning pruning_of(const options *given, size_t budget) {
     return how;
 }
 
+/* Up to the answer's end, or that of the context. */
 static int print_answer(session *s, const option_value *of, llama_pos n_past) {
     const struct llama_vocab *const vocab = llama_model_get_vocab(s->model);
-    for (size_t i = 0; i < of[OPTION_PREDICT].number; i++) {
+    int status = EXIT_OK;
+    for (size_t i = 0; i < of[OPTION_PREDICT].number && status == EXIT_OK; i++) {
         char piece[64];
         const llama_token token = session_likeliest(s);
-        if (llama_vocab_is_eog(vocab, token)) break;
+        if (session_is_end(s, token)) break;
         const int32_t n = llama_token_to_piece(vocab, token, piece, sizeof piece, 0, false);
         if (n > 0) fwrite(piece, 1, (size_t)n, stdout);
-        if (session_next(s, token, &n_past) != EXIT_OK) return EXIT_BAD_INPUT;
+        status = session_next(s, token, &n_past);
     }
-    putchar('\n');
-    return EXIT_OK;
+    puts(status == GO_ON ? " (the context is full)" : "");
+    return status == GO_ON ? EXIT_OK : status;
 }
 
 static int by_value(const void *a, const void *b) {
@@ -212,7 +240,8 @@ static double divergence(const float *a, const float *b, size_t n) {
     return sum > 0.0 ? sum : 0.0;
 }
 
-/* Compares at the first token and at each of the next ones of the full model's answer. */
+/* Compares at the first token and at each of the next ones of the full model's answer, up to its
+ * end. */
 typedef struct comparison {
     size_t n, n_agreed;
     double divergence, kept;
@@ -220,7 +249,8 @@ typedef struct comparison {
 
 static int compare_image(session *s, const options *given, char *image, const size_t *keeps,
     size_t n_keeps, comparison *total) {
-    const size_t n_steps = given->of[OPTION_PREDICT].number, n_vocab = session_n_vocab(s);
+    const size_t n_vocab = session_n_vocab(s);
+    size_t n_steps = given->of[OPTION_PREDICT].number;
     char *const prompt = full_prompt(given->of[OPTION_PROMPT].text, 1);
     float *const logits = malloc(n_steps * n_vocab * sizeof *logits);
     llama_token *const answer = malloc(n_steps * sizeof *answer);
@@ -228,6 +258,8 @@ static int compare_image(session *s, const options *given, char *image, const si
                                           ? session_chunks(s, prompt, &image, 1)
                                           : NULL;
     int status = chunks != NULL ? EXIT_OK : EXIT_BAD_INPUT;
+    if (logits == NULL || answer == NULL)
+        report("--predict", "out of memory for %zu distributions", n_steps);
     for (size_t k = 0; k <= n_keeps && status == EXIT_OK; k++) { /* 0: the full model */
         outcome out;
         const pruning how = pruning_of(given, k > 0 ? keeps[k - 1] : 1);
@@ -236,6 +268,7 @@ static int compare_image(session *s, const options *given, char *image, const si
             if (k == 0) {
                 memcpy(logits + i * n_vocab, session_logits(s), n_vocab * sizeof *logits);
                 answer[i] = session_likeliest(s);
+                if (session_is_end(s, answer[i])) n_steps = i + 1;
             } else {
                 total[k - 1].n++;
                 total[k - 1].n_agreed += session_likeliest(s) == answer[i];
@@ -246,6 +279,7 @@ static int compare_image(session *s, const options *given, char *image, const si
             if (i + 1 < n_steps) status = session_next(s, answer[i], &out.n_past);
         }
     }
+    if (status == GO_ON) status = report("--predict", "the answer does not fit the context");
     if (chunks != NULL) mtmd_input_chunks_free(chunks);
     free(prompt);
     free(logits);
@@ -256,17 +290,7 @@ static int compare_image(session *s, const options *given, char *image, const si
 static int compare(session *s, const options *given) {
     size_t keeps[MAX_KEEPS] = {32, 64, 128, 192}, n = 4;
     comparison total[MAX_KEEPS];
-    if (given->of[OPTION_KEEPS].given) {
-        const char *at = given->of[OPTION_KEEPS].text;
-        for (n = 0; n < MAX_KEEPS && *at != '\0'; n++) {
-            char *end = NULL;
-            keeps[n] = (size_t)strtoul(at, &end, 10);
-            if (end == at || keeps[n] == 0 || (*end != ',' && *end != '\0'))
-                return report(
-                    "--keep-list", "%s is no list of budgets", given->of[OPTION_KEEPS].text);
-            at = *end == ',' ? end + 1 : end;
-        }
-    }
+    if (given->of[OPTION_KEEPS].given) n = parse_keeps(given->of[OPTION_KEEPS].text, keeps);
     memset(total, 0, sizeof total);
     for (size_t f = 0; f < given->n_files; f++) {
         const int status = compare_image(s, given, given->files[f], keeps, n, total);
@@ -278,8 +302,8 @@ static int compare(session *s, const options *given) {
         printf("%8zu %8.1f %% %11.4f nats %16.1f %%\n", keeps[k], 100.0 * total[k].kept / of,
             total[k].divergence / of, 100.0 * (double)total[k].n_agreed / of);
     }
-    printf("over %zu images, at %zu tokens of each answer of the full model\n", given->n_files,
-        given->of[OPTION_PREDICT].number);
+    printf(
+        "over %zu images, at %zu tokens of the full model's answers\n", given->n_files, total->n);
     return EXIT_OK;
 }
 

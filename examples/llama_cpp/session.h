@@ -3,6 +3,7 @@
 #ifndef SESSION_H
 #define SESSION_H
 
+#include <math.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -16,8 +17,7 @@ typedef struct session {
     int32_t n_batch;
 } session;
 
-/* What one prompt took. Times in ms; first_ms: from the first picture's encoding to the first
- * token. */
+/* What one prompt took. Times in ms; first_ms: from its beginning to the first token's logits. */
 typedef struct outcome {
     size_t n_images, n_before, n_after; /* visual tokens */
     double rho;                         /* mean over the images */
@@ -79,8 +79,9 @@ static inline int session_open(session *s, const char *model, const char *mmproj
     of_context.n_threads = of_context.n_threads_batch = n_threads;
     of_context.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED; /* the same bits in any slices */
     s->context = llama_init_from_model(s->model, of_context);
-    s->n_batch = n_batch;
-    return s->context != NULL ? EXIT_OK : report(model, "no memory for %u tokens", n_ctx);
+    if (s->context == NULL) return report(model, "no memory for %u tokens", n_ctx);
+    s->n_batch = (int32_t)llama_n_batch(s->context); /* no more than the context holds */
+    return EXIT_OK;
 }
 
 /* The prompt's chunks: text, and an image where a marker stands. NULL after a message. */
@@ -99,10 +100,18 @@ static inline mtmd_input_chunks *session_chunks(
         is_good = bitmaps[i] != NULL;
         if (!is_good) report(images[i], is_file ? "not a picture" : "not a file");
     }
-    if (is_good && mtmd_tokenize(s->vision, chunks, &text, shown, n_images) != 0) {
-        report(
-            "the prompt", "needs one %s for each of %zu images", mtmd_default_marker(), n_images);
+    const char *const marker = mtmd_default_marker();
+    size_t n_markers = 0;
+    for (const char *at = prompt; (at = strstr(at, marker)) != NULL; at++) n_markers++;
+    if (chunks == NULL || bitmaps == NULL || shown == NULL) {
+        report("the prompt", "out of memory");
+    } else if (is_good && n_markers != n_images) {
+        report("the prompt", "needs one %s for each of %zu images", marker, n_images);
         is_good = 0;
+    } else if (is_good) {
+        const int32_t said = mtmd_tokenize(s->vision, chunks, &text, shown, n_images);
+        is_good = said == 0;
+        if (!is_good) report("the prompt", "cannot be prepared: the engine says %d", (int)said);
     }
     const size_t n = is_good ? mtmd_input_chunks_size(chunks) : 0;
     if (is_good && mtmd_input_chunk_get_type(mtmd_input_chunks_get(chunks, n - 1)) !=
@@ -131,7 +140,7 @@ static inline prunesid_status session_budget(
     const session *s, const pruning *how, size_t T, prunesid_config *config) {
     *config = how->config;
     config->clock_ns = NULL;
-    if (how->ratio > 0.0) config->budget = config->reserved + (size_t)(how->ratio * (double)T);
+    if (how->ratio > 0.0) config->budget = config->reserved + (size_t)rint(how->ratio * (double)T);
     if (config->budget <= config->reserved) config->budget = config->reserved + 1;
     if (!(how->phi_ref > 0.0)) return PRUNESID_OK;
     prunesid_information information;
@@ -230,13 +239,19 @@ static inline size_t session_n_vocab(const session *s) {
     return (size_t)llama_vocab_n_tokens(llama_model_get_vocab(s->model));
 }
 
-/* Decodes one token at *n_past. EXIT_OK or EXIT_BAD_INPUT. */
+/* Decodes one token at *n_past: EXIT_OK; GO_ON, if the context is full; or EXIT_BAD_INPUT after a
+ * message. */
 static inline int session_next(session *s, llama_token token, llama_pos *n_past) {
     llama_pos at[4] = {*n_past, *n_past, *n_past, 0};
     const struct llama_batch batch = {1, &token, NULL, at, NULL, NULL, NULL};
+    const int status = llama_decode(s->context, batch);
     ++*n_past;
-    return llama_decode(s->context, batch) == 0 ? EXIT_OK
-                                                : report("a token", "llama_decode failed");
+    if (status == 1) return GO_ON;
+    return status == 0 ? EXIT_OK : report("a token", "llama_decode failed with %d", status);
+}
+
+static inline int session_is_end(const session *s, llama_token token) {
+    return llama_vocab_is_eog(llama_model_get_vocab(s->model), token);
 }
 
 static inline llama_token session_likeliest(const session *s) {

@@ -4,13 +4,14 @@ set -u
 program=$1
 models=$2
 failed=0
+command=run
 
-# expect EXIT TEXT ARGUMENTS... : of `run` on the small LLaVA, which ARGUMENTS override.
+# expect EXIT TEXT ARGUMENTS... : of $command on the small LLaVA, which ARGUMENTS override.
 expect() {
     want=$1
     text=$2
     shift 2
-    said=$("$program" run "$@" 2>&1 >/dev/null)
+    said=$("$program" "$command" "$@" 2>&1 >/dev/null)
     status=$?
     case $status:$said in
     "$want:"*"$text"*) echo "ok      $text" ;;
@@ -41,6 +42,12 @@ picture=$models/picture.ppm
     expect 1 "do not fit one batch" --model "$models/gemma3/model.gguf" \
         --mmproj "$models/gemma3/mmproj.gguf" "$picture" --batch 32 --keep 40
     expect 0 "" $model $mmproj "$picture" --keep 16 --predict 2
+    expect 0 "" $model $mmproj "$picture" --keep 16 --ctx 64 --predict 400 --merge 0
     expect 0 "" $model $mmproj "$picture" --ratio 0.25 --dynamic --phi-ref 0.5 --predict 2
+    command=compare
+    for list in 8, -5 0 8,x 99999999999 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17; do
+        expect 1 "is no list of 1 to 16" $model $mmproj "$picture" --keep-list "$list"
+    done
+    expect 0 "" $model $mmproj "$picture" --keep-list 8,16 --predict 3
 }
 exit "$failed"
