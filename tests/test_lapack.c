@@ -260,6 +260,17 @@ static void any_call_may_fail(void **unused) {
     free(p.x);
 }
 
+static prunesid_status psca_with(const problem *p, failure how) {
+    guard workspace = guard_workspace(&p->config, &p->input);
+    mode = how;
+    n_failures = 1000;
+    n_calls = n_passes = 0;
+    const prunesid_status status = prunesid_psca(
+        &p->config, &p->input, workspace.data, workspace.n_bytes, NULL, NULL, NULL, NULL);
+    guard_free(&workspace);
+    return status;
+}
+
 /* Whatever fails in whichever pass of refinement: EXACT's answer. */
 static void refinement_falls_back(void **unused) {
     static const size_t shapes[][2] = {{300, 280}, {280, 300}};
@@ -288,10 +299,18 @@ static void refinement_falls_back(void **unused) {
             assert_int_equal(r.details.stats.svd, PRUNESID_SVD_EXACT);
             assert_int_equal(r.details.stats.n_refined, 0);
             run_free(&r);
-            r = run_with(&p, INFO_POSITIVE, 1000); /* and EXACT as well */
+            first_failure = n_calls - 1; /* and EXACT, which was the last, as well */
+            n_passes = 0;
+            r = run_with(&p, INFO_POSITIVE, 1000);
             CHECK_STATUS(r.status, PRUNESID_ERROR_LAPACK, "seed %d, case %d", (int)seed, c);
             assert_true(run_untouched(&r));
             run_free(&r);
+            assert_int_equal(psca_with(&p, NO_FAILURE), PRUNESID_OK);
+            if (n_passes > first_bad_pass) { /* groups alone may need fewer of them */
+                first_failure = n_calls - 1;
+                assert_int_equal(psca_with(&p, INFO_POSITIVE), PRUNESID_ERROR_LAPACK);
+            }
+            first_failure = 0;
             pass_mode = NO_TROUBLE;
         }
         n_tried += n_whole > 0;
