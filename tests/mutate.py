@@ -96,12 +96,12 @@ def mutants(text, count):
         at = text.index(old)
         found.append(("hand", at, at + len(old), new))
     places = []
+    comments = [match.span() for match in re.finditer(r"/\*.*?\*/", text, re.S)]
     for name, begin, end in sections(text):
         code = text[begin:end]
-        comments = [match.span() for match in re.finditer(r"/\*.*?\*/", code, re.S)]
         for pattern, new in RULES:
             for match in re.finditer(pattern, code, re.M):
-                if not any(a <= match.start() < b for a, b in comments):
+                if not any(a <= begin + match.start() < b for a, b in comments):
                     places.append((name, begin + match.start(), begin + match.end(), new))
     places.sort(key=lambda place: place[1])
     step = max(1.0, len(places) / max(1, count - len(found)))

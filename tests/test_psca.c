@@ -868,6 +868,44 @@ static void top_of_large_matrices(void **unused) {
     print_message("largest residual: KRYLOV %.1g, EXACT %.1g\n", worst[0], worst[1]);
 }
 
+/* Cholesky QR of w rows of which some are spanned by others, too short, or zero: the Gram matrix of
+ * what comes out is the identity, and what is left of each row is what the others do not span. */
+static void a_block_of_less_rank(void **unused) {
+    static const float rows[][4][4] = {{{3, 0, 0, 0}, {0, 2, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}},
+        {{1, 2, 0, 0}, {2, 4, 0, 0}, {0, 0, 0, 0}, {-1, -2, 0, 0}},
+        {{1, 0, 0, 0}, {1, 1, 0, 0}, {2, 1, 0, 0}, {0, 0, 0, 1}},
+        {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}},
+        {{1, 0, 0, 0}, {0, 1e-4f, 0, 0}, {1e-7f, 0, 0, 0}, {0, 0, 0, 1e-4f}}};
+    static const size_t ranks[] = {4, 1, 3, 0, 3};
+    (void)unused;
+    for (size_t c = 0; c < N_ITEMS(rows); c++) {
+        float gram[16], mix[16] = {0};
+        double elimination[32], left[4], shortest = 0.0;
+        prunesid_krylov_ krylov;
+        memset(&krylov, 0, sizeof krylov);
+        krylov.gram = gram;
+        krylov.mix = mix;
+        krylov.elimination = elimination;
+        for (size_t i = 0; i < 16; i++) {
+            gram[i] = 0.0f;
+            for (size_t j = 0; j < 4; j++) gram[i] += rows[c][i / 4][j] * rows[c][i % 4][j];
+        }
+        const size_t r = prunesid_invert_gram_(&krylov, 4, 1e-12, left, &shortest);
+        CHECK(r == ranks[c], "case %zu: %zu", c, r);
+        for (size_t i = 0; i < r * r; i++) {
+            double dot = 0.0;
+            for (size_t a = 0; a < 4; a++)
+                for (size_t b = 0; b < 4; b++)
+                    dot += (double)mix[i / r * 4 + a] * (double)gram[a * 4 + b] *
+                           (double)mix[i % r * 4 + b];
+            CHECK(fabs(dot - (i / r == i % r)) < 1e-5, "case %zu, [%zu]: %g", c, i, dot);
+        }
+        for (size_t i = 0; i < 4; i++)
+            CHECK(fabs(left[i]) <= 1e-6 * (double)gram[0], "case %zu, row %zu: %g", c, i, left[i]);
+        assert_true(r == 0 || shortest > 0.0);
+    }
+}
+
 /* ---- what the default selects ------------------------------------------------------------- */
 
 /* What float64's vectors select, by the library's own stages but for the verdict; and the least
@@ -1516,6 +1554,7 @@ static void refuses(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_reference_finds_what_is_planted),
+        cmocka_unit_test(a_block_of_less_rank),
         cmocka_unit_test(planted_spectra),
         cmocka_unit_test(any_number_of_components),
         cmocka_unit_test(a_dominant_component),
