@@ -1438,6 +1438,45 @@ static void test_a_sweep_finds_the_bend(void **state) {
     assert_null(next_point(at));
 }
 
+/* Budgets below the protected tokens are not begun with, and of a list left out by themselves. */
+static void test_a_sweep_has_room_for_protected_tokens(void **state) {
+    static const long keeps[] = {5, 6, 8, 12, 16, 20};
+    (void)state;
+    save_good("t.npy");
+    const char *at = succeed("sweep t.npy --protect 0:5 --json");
+    for (size_t p = 0; p < N_ITEMS(keeps); p++) {
+        at = next_point(at);
+        assert_non_null(at);
+        assert_int_equal(number_of(at, "keep"), keeps[p]);
+    }
+    assert_null(next_point(at));
+    at = next_point(succeed("sweep coffee --protect 0:10 --reserve 3 --json"));
+    assert_int_equal(number_of(at, "keep"), 10);
+    assert_int_equal(number_of(next_point(at), "keep"), 12);
+    assert_int_equal(number_of(succeed("sweep coffee --protect 3 --json"), "keep"), 8);
+    /* 25% is 5 tokens of t.npy and 144 of the other. */
+    result got = run_line(NULL, NULL, "sweep t.npy --keep 4,8,25% --protect 0:6 --json");
+    assert_int_equal(got.code, 1);
+    assert_string_equal(got.err,
+        "prunesid: --keep: 4 has no room for 6 protected tokens: left out for 1 of 1 images\n"
+        "prunesid: --keep: 25% has no room for 6 protected tokens: left out for 1 of 1 images\n");
+    at = next_point(got.out);
+    assert_int_equal(number_of(at, "keep"), 8);
+    assert_null(next_point(at));
+    assert_null(strstr(got.out, "failed"));
+    got = run_line(NULL, NULL, "sweep t.npy coffee --keep 10,25% --protect 0:6 --json");
+    assert_int_equal(got.code, 1);
+    assert_string_equal(got.err,
+        "prunesid: --keep: 25% has no room for 6 protected tokens: left out for 1 of 2 images\n");
+    at = next_point(got.out);
+    assert_int_equal(number_of(at, "images"), 2);
+    at = next_point(at);
+    assert_int_equal(number_of(at, "images"), 1);
+    assert_int_equal(number_of(at, "keep"), 144);
+    refuse("sweep t.npy --keep 2,4 --protect 0:6", "t.npy", "more protected tokens");
+    refuse("sweep t.npy --protect 20", "t.npy", "protected");
+}
+
 static void test_a_sweep_draws_its_curve(void **state) {
     size_t n_bytes;
     (void)state;
@@ -1912,6 +1951,7 @@ int main(void) {
         TEST(a_sweep_is_its_selections),
         TEST(a_sweep_of_several_has_the_median_and_the_worst),
         TEST(a_sweep_finds_the_bend),
+        TEST(a_sweep_has_room_for_protected_tokens),
         TEST(a_sweep_draws_its_curve),
         TEST(uniform_is_an_even_grid),
         TEST(a_share_is_of_each_image),

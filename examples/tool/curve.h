@@ -9,6 +9,7 @@ typedef struct curve_point {
     double keep, coverage, survivors, select_ms;
     double left; /* of the prefill's tokens, 0 to 1 */
     double least_coverage, most_ms;
+    size_t n_images; /* that have this budget */
 } curve_point;
 
 typedef struct curve_request {

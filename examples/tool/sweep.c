@@ -13,20 +13,22 @@ enum {
 
 /* One image with one budget. */
 typedef struct measurement {
-    size_t n_kept, n_survivors;
+    size_t n_kept, n_survivors; /* n_kept 0: the image cannot have this budget */
     double coverage, left, ms;
 } measurement;
 
 typedef struct sweep {
     const job *all;
-    budget_rule *rules; /* [n_points] */
-    size_t n_points;
-    measurement *found; /* [n_images, n_points] of the images that are good */
+    budget_rule *rules; /* [n_rules] */
+    size_t n_rules;
+    measurement *found; /* [n_images, n_rules] of the images that are good */
     size_t *files;      /* [n_images] */
     size_t n_images;
-    curve_point *points; /* [n_points] */
-    size_t bend;         /* n_points: none */
-    size_t n_tokens;     /* of an image, the median */
+    curve_point *points; /* [n_points] of the rules that an image can have */
+    size_t n_points;
+    int leaves_out;  /* a budget that was asked for, of an image at least */
+    size_t bend;     /* n_points: none */
+    size_t n_tokens; /* of an image, the median */
 } sweep;
 
 /* ---- budgets ------------------------------------------------------------------------------ */
@@ -38,24 +40,26 @@ static size_t count_items(const char *list) {
 }
 
 /* What --keep lists; else 8, 12, 16, 24, ... and all tokens of the largest image, from 1 on if
- * those are few. */
-static void choose_points(sweep *s) {
+ * those are few, and from the number of protected tokens on if they are more. */
+static void choose_rules(sweep *s) {
     const job *const all = s->all;
     const char *text = all->of[OPTION_KEEP].text;
-    const size_t reserved = all->config.reserved;
+    const size_t reserved = all->config.reserved, least = all->n_protected;
     size_t most = 0;
     for (size_t i = 0; i < all->n_images; i++)
         most = all->regions[i].input.n_tokens > most ? all->regions[i].input.n_tokens : most;
     s->rules = (budget_rule *)allocate(text != NULL ? count_items(text) : 128, sizeof *s->rules);
     while (text != NULL) {
-        text = next_budget(text, &s->rules[s->n_points++]);
+        text = next_budget(text, &s->rules[s->n_rules++]);
         text = *text == ',' ? text + 1 : NULL;
     }
     for (size_t n = most < 64 ? 1 : 8; all->of[OPTION_KEEP].text == NULL;) {
-        const budget_rule next = {n < most ? n + reserved : most + reserved, 0};
-        s->rules[s->n_points++] = next;
-        if (n >= most) break;
-        n += n < 2 ? 1 : n & (n - 1) ? n / 3 : n / 2;
+        const size_t next = n + (n < 2 ? 1 : n & (n - 1) ? n / 3 : n / 2);
+        const size_t wanted = n > least ? n : least;
+        const budget_rule rule = {wanted < most ? wanted + reserved : most + reserved, 0};
+        if (n >= most || next > least) s->rules[s->n_rules++] = rule;
+        if (wanted >= most) break;
+        n = next;
     }
 }
 
@@ -91,11 +95,12 @@ static prunesid_status measure_point(const sweep *s, const prunesid_region *regi
     return PRUNESID_OK;
 }
 
+/* A budget with too little room for the protected tokens is left out, unless every one is. */
 static prunesid_status measure_image(
     const sweep *s, const prunesid_region *region, measurement *out) {
     prunesid_config config = s->all->config;
-    size_t n_bytes = 0;
-    for (size_t p = 0; p < s->n_points; p++) {
+    size_t n_bytes = 0, n_measured = 0;
+    for (size_t p = 0; p < s->n_rules; p++) {
         const size_t budget = budget_of(s->all, &s->rules[p], region->input.n_tokens);
         config.budget = budget > config.budget ? budget : config.budget;
     }
@@ -103,20 +108,25 @@ static prunesid_status measure_image(
         prunesid_workspace_size(&config, region->input.n_tokens, region->input.dim, &n_bytes);
     if (status != PRUNESID_OK) return status;
     void *const workspace = allocate_workspace(n_bytes);
-    for (size_t p = 0; p < s->n_points && status == PRUNESID_OK; p++)
+    for (size_t p = 0; p < s->n_rules && status == PRUNESID_OK; p++) {
         status = measure_point(s, region, &s->rules[p], workspace, n_bytes, &out[p]);
+        n_measured += status == PRUNESID_OK;
+        if (status != PRUNESID_ERROR_PROTECTED_COUNT) continue;
+        out[p].n_kept = 0;
+        status = PRUNESID_OK;
+    }
     free(workspace);
-    return status;
+    return status == PRUNESID_OK && n_measured == 0 ? PRUNESID_ERROR_PROTECTED_COUNT : status;
 }
 
 static void measure_images(sweep *s, unsigned char *failed) {
     const job *const all = s->all;
-    s->found = (measurement *)allocate(all->n_images * s->n_points, sizeof *s->found);
+    s->found = (measurement *)allocate(all->n_images * s->n_rules, sizeof *s->found);
     s->files = (size_t *)allocate(all->n_images, sizeof *s->files);
     for (size_t i = 0; i < all->n_images; i++) {
         const size_t file = all->images[i].file;
         const prunesid_status status =
-            measure_image(s, &all->regions[i], s->found + s->n_images * s->n_points);
+            measure_image(s, &all->regions[i], s->found + s->n_images * s->n_rules);
         if (status == PRUNESID_OK) {
             s->files[s->n_images++] = file;
         } else {
@@ -140,22 +150,39 @@ static double median(double *values, size_t n) {
     return values[(n - 1) / 2];
 }
 
-static void sum_up_point(const sweep *s, size_t p, double *values, curve_point *out) {
-    const size_t n = s->n_images;
-#define FOUND(i) s->found[(i)*s->n_points + p]
-    for (size_t i = 0; i < n; i++) values[i] = (double)FOUND(i).n_kept;
-    out->keep = median(values, n);
-    for (size_t i = 0; i < n; i++) values[i] = (double)FOUND(i).n_survivors;
-    out->survivors = median(values, n);
-    for (size_t i = 0; i < n; i++) values[i] = FOUND(i).left;
-    out->left = median(values, n);
-    for (size_t i = 0; i < n; i++) values[i] = FOUND(i).coverage;
-    out->coverage = median(values, n);
-    out->least_coverage = values[0];
-    for (size_t i = 0; i < n; i++) values[i] = FOUND(i).ms;
-    out->select_ms = median(values, n);
-    out->most_ms = values[n - 1];
-#undef FOUND
+/* Of the images that have it: how many there are. */
+static size_t sum_up_point(const sweep *s, size_t p, double *values, curve_point *out) {
+    const measurement **const found =
+        (const measurement **)allocate(s->n_images, sizeof(const measurement *));
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_images; i++)
+        if (s->found[i * s->n_rules + p].n_kept > 0) found[n++] = &s->found[i * s->n_rules + p];
+    if (n > 0) {
+        for (size_t i = 0; i < n; i++) values[i] = (double)found[i]->n_kept;
+        out->keep = median(values, n);
+        for (size_t i = 0; i < n; i++) values[i] = (double)found[i]->n_survivors;
+        out->survivors = median(values, n);
+        for (size_t i = 0; i < n; i++) values[i] = found[i]->left;
+        out->left = median(values, n);
+        for (size_t i = 0; i < n; i++) values[i] = found[i]->coverage;
+        out->coverage = median(values, n);
+        out->least_coverage = values[0];
+        for (size_t i = 0; i < n; i++) values[i] = found[i]->ms;
+        out->select_ms = median(values, n);
+        out->most_ms = values[n - 1];
+        out->n_images = n;
+    }
+    free(found);
+    return n;
+}
+
+/* A budget as it is asked for: a number, or a share as a percentage. */
+static const char *budget_text(size_t n_tokens, double share, char text[CAUSE_BYTES]) {
+    if (share > 0)
+        snprintf(text, CAUSE_BYTES, "%g%%", 100 * share);
+    else
+        snprintf(text, CAUSE_BYTES, "%zu", n_tokens);
+    return text;
 }
 
 static int compare_points(const void *a, const void *b) {
@@ -182,8 +209,18 @@ static size_t find_bend(const curve_point *points, size_t n) {
 
 static void sum_up(sweep *s) {
     double *const values = (double *)allocate(s->n_images, sizeof *values);
-    s->points = (curve_point *)allocate(s->n_points, sizeof *s->points);
-    for (size_t p = 0; p < s->n_points; p++) sum_up_point(s, p, values, &s->points[p]);
+    char text[CAUSE_BYTES];
+    s->points = (curve_point *)allocate(s->n_rules, sizeof *s->points);
+    for (size_t p = 0; p < s->n_rules; p++) {
+        const size_t n = sum_up_point(s, p, values, &s->points[s->n_points]);
+        s->n_points += n > 0;
+        if (n == s->n_images) continue;
+        s->leaves_out = 1;
+        report(option_name(OPTION_KEEP),
+            "%s has no room for %zu protected tokens: left out for %zu of %zu images",
+            budget_text(s->rules[p].n_tokens, s->rules[p].share, text), s->all->n_protected,
+            s->n_images - n, s->n_images);
+    }
     qsort(s->points, s->n_points, sizeof *s->points, compare_points);
     s->bend = find_bend(s->points, s->n_points);
     for (size_t i = 0, n = 0; i < s->all->n_images; i++)
@@ -210,8 +247,8 @@ static void print_sweep_json(const sweep *s) {
                ", \"prefill_left\": %.17g",
             p > 0 ? ", " : "", at->keep, at->coverage, at->survivors, at->select_ms, at->left);
         if (many)
-            printf(", \"worst_coverage\": %.17g, \"slowest_ms\": %.6g", at->least_coverage,
-                at->most_ms);
+            printf(", \"worst_coverage\": %.17g, \"slowest_ms\": %.6g, \"images\": %zu",
+                at->least_coverage, at->most_ms, at->n_images);
         putchar('}');
     }
     printf("], \"bend\": ");
@@ -308,12 +345,13 @@ int run_sweep(job *all) {
     int status = load_images(all);
     if (status != EXIT_OK) return status;
     if (all->n_images > 0) {
-        choose_points(&s);
+        choose_rules(&s);
         measure_images(&s, all->failed);
     }
     if (s.n_images > 0) {
         sum_up(&s);
         status = show(&s);
+        if (s.leaves_out) status = EXIT_BAD_INPUT;
     }
     for (size_t f = 0; f < all->n_files; f++)
         if (all->failed[f]) status = EXIT_BAD_INPUT;
