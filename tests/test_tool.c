@@ -1477,6 +1477,49 @@ static void test_a_sweep_has_room_for_protected_tokens(void **state) {
     refuse("sweep t.npy --protect 20", "t.npy", "protected");
 }
 
+/* Points are told apart by what was asked for, also where the median image keeps the same. */
+static void test_a_sweep_of_unlike_sizes_goes_by_budgets(void **state) {
+    static const size_t sizes[] = {8, 1, 2};
+    static const char *const rows[] = {"\n      1         1 ", "\n      2         2 ",
+        "\n      3         2 ", "\n      4         2 ", "\n      6         2 ",
+        "\n      8         2 "};
+    static const long budgets[] = {1, 2, 3, 4, 6, 8}, keeps[] = {1, 2, 2, 2, 2, 2};
+    char path[16];
+    (void)state;
+    for (size_t f = 0; f < N_ITEMS(sizes); f++) {
+        snprintf(path, sizeof path, "%zu.npy", f);
+        save_matrix(path, sizes[f], 6, SIZE_MAX, 0);
+    }
+    const char *at = succeed("sweep 0.npy 1.npy 2.npy --json");
+    assert_int_equal(number_of(at, "tokens"), 2);
+    for (size_t p = 0; p < N_ITEMS(budgets); p++) {
+        at = next_point(at);
+        assert_non_null(at);
+        assert_int_equal(number_of(at, "budget"), budgets[p]);
+        assert_int_equal(number_of(at, "keep"), keeps[p]);
+    }
+    assert_null(next_point(at));
+    const char *const text = succeed("sweep 0.npy 1.npy 2.npy -o c.svg");
+    assert_true(starts_with(text, "3 images of 1 to 8 tokens, prunesid; medians\n\n budget  "));
+    for (size_t p = 0; p < N_ITEMS(rows); p++) assert_non_null(strstr(text, rows[p]));
+    assert_non_null(
+        strstr(read_stream(fopen("c.svg", "rb"), NULL), "prunesid: 3 images of 1 to 8 tokens<"));
+    assert_true(starts_with(succeed("sweep 1.npy"), "1 image of 1 token, "));
+    /* The bend is at a budget, of which keep says what stays; reserved rows are in it. */
+    at = succeed("sweep 0.npy 1.npy 2.npy --reserve 3 --keep 4,5,7,11 --json");
+    assert_int_equal(number_of(next_point(at), "keep"), 1);
+    assert_int_equal(number_of(next_point(at), "budget"), 4);
+    assert_int_equal(number_of(at, "bend"), 2);
+    assert_int_equal(number_of(at, "bend_budget"), 5);
+    /* A share stands where its median budget is, and is shown as it was asked for. */
+    at = next_point(succeed("sweep coffee --keep 12.5%%,64 --json"));
+    assert_int_equal(number_of(at, "budget"), 64);
+    at = next_point(at);
+    assert_int_equal(number_of(at, "budget"), 72);
+    assert_true(real_of(at, "share") == 0.125);
+    assert_non_null(strstr(succeed("sweep coffee --keep 12.5%%,64"), "\n  12.5%        72 "));
+}
+
 static void test_a_sweep_draws_its_curve(void **state) {
     size_t n_bytes;
     (void)state;
@@ -1952,6 +1995,7 @@ int main(void) {
         TEST(a_sweep_of_several_has_the_median_and_the_worst),
         TEST(a_sweep_finds_the_bend),
         TEST(a_sweep_has_room_for_protected_tokens),
+        TEST(a_sweep_of_unlike_sizes_goes_by_budgets),
         TEST(a_sweep_draws_its_curve),
         TEST(uniform_is_an_even_grid),
         TEST(a_share_is_of_each_image),

@@ -13,7 +13,7 @@ enum {
 
 /* One image with one budget. */
 typedef struct measurement {
-    size_t n_kept, n_survivors; /* n_kept 0: the image cannot have this budget */
+    size_t budget, n_survivors, n_kept; /* n_kept 0: the image cannot have this budget */
     double coverage, left, ms;
 } measurement;
 
@@ -23,6 +23,7 @@ typedef struct sweep {
     size_t n_rules;
     measurement *found; /* [n_images, n_rules] of the images that are good */
     size_t *files;      /* [n_images] */
+    double *sizes;      /* [n_images] their tokens, ascending in the end */
     size_t n_images;
     curve_point *points; /* [n_points] of the rules that an image can have */
     size_t n_points;
@@ -72,7 +73,7 @@ static prunesid_status measure_point(const sweep *s, const prunesid_region *regi
     const prunesid_input *const input = &region->input;
     const double n_text = (double)all->of[OPTION_TEXT].number;
     prunesid_config config = all->config;
-    config.budget = budget_of(all, rule, input->n_tokens);
+    config.budget = out->budget = budget_of(all, rule, input->n_tokens);
     out->n_kept = prunesid_n_kept(&config, input->n_tokens);
     out->left = ((double)out->n_kept + n_text) / ((double)input->n_tokens + n_text);
     for (int turn = 0; turn < N_TURNS; turn++) {
@@ -123,11 +124,13 @@ static void measure_images(sweep *s, unsigned char *failed) {
     const job *const all = s->all;
     s->found = (measurement *)allocate(all->n_images * s->n_rules, sizeof *s->found);
     s->files = (size_t *)allocate(all->n_images, sizeof *s->files);
+    s->sizes = (double *)allocate(all->n_images, sizeof *s->sizes);
     for (size_t i = 0; i < all->n_images; i++) {
         const size_t file = all->images[i].file;
         const prunesid_status status =
             measure_image(s, &all->regions[i], s->found + s->n_images * s->n_rules);
         if (status == PRUNESID_OK) {
+            s->sizes[s->n_images] = (double)all->regions[i].input.n_tokens;
             s->files[s->n_images++] = file;
         } else {
             failed[file] = 1;
@@ -158,6 +161,9 @@ static size_t sum_up_point(const sweep *s, size_t p, double *values, curve_point
     for (size_t i = 0; i < s->n_images; i++)
         if (s->found[i * s->n_rules + p].n_kept > 0) found[n++] = &s->found[i * s->n_rules + p];
     if (n > 0) {
+        for (size_t i = 0; i < n; i++) values[i] = (double)found[i]->budget;
+        out->budget = median(values, n);
+        out->share = s->rules[p].share;
         for (size_t i = 0; i < n; i++) values[i] = (double)found[i]->n_kept;
         out->keep = median(values, n);
         for (size_t i = 0; i < n; i++) values[i] = (double)found[i]->n_survivors;
@@ -187,17 +193,17 @@ static const char *budget_text(size_t n_tokens, double share, char text[CAUSE_BY
 
 static int compare_points(const void *a, const void *b) {
     const curve_point *const one = (const curve_point *)a, *const other = (const curve_point *)b;
-    return (one->keep > other->keep) - (one->keep < other->keep);
+    return (one->budget > other->budget) - (one->budget < other->budget);
 }
 
 /* The point farthest above the straight line between the ends: until there a token adds more
  * coverage than the average one, behind it less. Less than a fiftieth above it is no bend. */
 static size_t find_bend(const curve_point *points, size_t n) {
-    const double width = n > 0 ? points[n - 1].keep - points[0].keep : 0;
+    const double width = n > 0 ? points[n - 1].budget - points[0].budget : 0;
     double most = 0.02;
     size_t bend = n;
     for (size_t p = 1; p + 1 < n; p++) {
-        const double part = (points[p].keep - points[0].keep) / width;
+        const double part = (points[p].budget - points[0].budget) / width;
         const double line =
             points[0].coverage + part * (points[n - 1].coverage - points[0].coverage);
         if (!(points[p].coverage - line > most)) continue;
@@ -223,10 +229,7 @@ static void sum_up(sweep *s) {
     }
     qsort(s->points, s->n_points, sizeof *s->points, compare_points);
     s->bend = find_bend(s->points, s->n_points);
-    for (size_t i = 0, n = 0; i < s->all->n_images; i++)
-        if (n < s->n_images && s->all->images[i].file == s->files[n])
-            values[n++] = (double)s->all->regions[i].input.n_tokens;
-    s->n_tokens = (size_t)median(values, s->n_images);
+    s->n_tokens = (size_t)median(s->sizes, s->n_images);
     free(values);
 }
 
@@ -243,21 +246,33 @@ static void print_sweep_json(const sweep *s) {
         method_name(s->all->of[OPTION_METHOD].number), s->n_tokens, s->all->of[OPTION_TEXT].number);
     for (size_t p = 0; p < s->n_points; p++) {
         const curve_point *const at = &s->points[p];
-        printf("%s{\"keep\": %.0f, \"coverage\": %.17g, \"survivors\": %.0f, \"select_ms\": %.6g"
+        printf("%s{\"keep\": %.0f, \"budget\": %.0f", p > 0 ? ", " : "", at->keep, at->budget);
+        if (at->share > 0) printf(", \"share\": %.17g", at->share);
+        printf(", \"coverage\": %.17g, \"survivors\": %.0f, \"select_ms\": %.6g"
                ", \"prefill_left\": %.17g",
-            p > 0 ? ", " : "", at->keep, at->coverage, at->survivors, at->select_ms, at->left);
+            at->coverage, at->survivors, at->select_ms, at->left);
         if (many)
             printf(", \"worst_coverage\": %.17g, \"slowest_ms\": %.6g, \"images\": %zu",
                 at->least_coverage, at->most_ms, at->n_images);
         putchar('}');
     }
-    printf("], \"bend\": ");
     if (s->bend < s->n_points)
-        printf("%.0f", s->points[s->bend].keep);
+        printf("], \"bend\": %.0f, \"bend_budget\": %.0f", s->points[s->bend].keep,
+            s->points[s->bend].budget);
     else
-        printf("null");
+        printf("], \"bend\": null, \"bend_budget\": null");
     print_failed(s->all);
     printf("}\n");
+}
+
+/* "3 images of 1 to 8 tokens". */
+static const char *sizes_text(const sweep *s, char text[CAUSE_BYTES]) {
+    const size_t least = (size_t)s->sizes[0], most = (size_t)s->sizes[s->n_images - 1];
+    char range[CAUSE_BYTES / 2] = "";
+    if (least < most) snprintf(range, sizeof range, "%zu to ", least);
+    snprintf(text, CAUSE_BYTES, "%zu image%s of %s%zu token%s", s->n_images,
+        s->n_images > 1 ? "s" : "", range, most, most > 1 ? "s" : "");
+    return text;
 }
 
 static void print_bend(const sweep *s) {
@@ -271,7 +286,7 @@ static void print_bend(const sweep *s) {
     printf(
         "\nThe curve bends at %.0f tokens: coverage %.3f with %.0f %% of the prefill's tokens. Up "
         "to there a\ntoken adds more coverage than the average one, behind it less.",
-        at->keep, at->coverage, 100 * at->left);
+        at->budget, at->coverage, 100 * at->left);
     if (s->n_images > 1) printf(" The worst image is at %.3f there.", at->least_coverage);
     printf(
         "\nThat makes it a budget to start from, not one that is known to be enough: coverage "
@@ -282,16 +297,18 @@ static void print_bend(const sweep *s) {
 
 static void print_sweep_table(const sweep *s) {
     const int many = s->n_images > 1;
-    printf("%zu image%s of %zu tokens, %s%s\n\n", s->n_images, many ? "s" : "", s->n_tokens,
-        method_name(s->all->of[OPTION_METHOD].number), many ? "; medians" : "");
-    printf("%7s  %8s", "keep", "coverage");
+    char text[CAUSE_BYTES];
+    printf("%s, %s%s\n\n", sizes_text(s, text), method_name(s->all->of[OPTION_METHOD].number),
+        many ? "; medians" : "");
+    printf("%7s  %8s  %8s", "budget", "keep", "coverage");
     if (many) printf("  %8s", "worst");
     printf("  %9s  %9s", "survivors", "select ms");
     if (many) printf("  %9s", "slowest");
     printf("  %12s\n", "prefill left");
     for (size_t p = 0; p < s->n_points; p++) {
         const curve_point *const at = &s->points[p];
-        printf("%7.0f  %8.4f", at->keep, at->coverage);
+        printf("%7s  %8.0f  %8.4f", budget_text((size_t)at->budget, at->share, text), at->keep,
+            at->coverage);
         if (many) printf("  %8.4f", at->least_coverage);
         printf("  %9.0f  %9.3f", at->survivors, at->select_ms);
         if (many) printf("  %9.3f", at->most_ms);
@@ -304,12 +321,11 @@ static int stage_curve(const sweep *s, npy_staged *out) {
     const char *const path = s->all->of[OPTION_OUTPUT].text;
     const size_t length = path != NULL ? strlen(path) : 0;
     const int as_png = length >= 4 && strcmp(path + length - 4, ".png") == 0;
-    char title[CAUSE_BYTES], cause[CAUSE_BYTES];
+    char title[2 * CAUSE_BYTES], sizes[CAUSE_BYTES], cause[CAUSE_BYTES];
     size_t n_bytes = 0;
     if (path == NULL) return EXIT_OK;
-    snprintf(title, sizeof title, "%s: %zu image%s of %zu tokens",
-        method_name(s->all->of[OPTION_METHOD].number), s->n_images, s->n_images > 1 ? "s" : "",
-        s->n_tokens);
+    snprintf(title, sizeof title, "%s: %s", method_name(s->all->of[OPTION_METHOD].number),
+        sizes_text(s, sizes));
     const curve_request request = {.points = s->points,
         .n_points = s->n_points,
         .n_images = s->n_images,
@@ -358,6 +374,7 @@ int run_sweep(job *all) {
     free(s.rules);
     free(s.found);
     free(s.files);
+    free(s.sizes);
     free(s.points);
     return s.n_images > 0 ? status : EXIT_BAD_INPUT;
 }
