@@ -1535,6 +1535,16 @@ static void test_a_sweep_draws_its_curve(void **state) {
     assert_memory_equal(bytes, "\x89PNG\r\n\x1a\n", 8);
     assert_int_equal(big_endian(bytes + 16), 1520);
     refuse("sweep astronaut -o no/c.svg", "no/c.svg", "No such file");
+    /* The ending in any case; what is no ending of a curve is refused before a file is read. */
+    succeed("sweep astronaut -o C.PnG");
+    assert_memory_equal(read_stream(fopen("C.PnG", "rb"), NULL), "\x89PNG\r\n\x1a\n", 8);
+    succeed("sweep astronaut -o C.SVG");
+    assert_true(starts_with(read_stream(fopen("C.SVG", "rb"), NULL), "<svg "));
+    succeed("sweep astronaut -o ./curve");
+    assert_true(starts_with(read_stream(fopen("curve", "rb"), NULL), "<svg "));
+    refuse("sweep no.npy -o c.jpg", "c.jpg", "a curve is .svg or .png, not .jpg");
+    refuse("sweep no.npy -o ./c.png.txt", "./c.png.txt", "a curve is .svg or .png, not .txt");
+    refuse("sweep no.npy -o c.", "c.", "a curve is .svg or .png, not .");
 }
 
 /* ---- other ways to choose ----------------------------------------------------------------- */

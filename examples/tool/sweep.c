@@ -6,6 +6,7 @@
 #include "utf8.h"
 
 #include <math.h>
+#include <strings.h>
 
 enum {
     N_TURNS = 3 /* of a selection: the fastest counts, the machine was least in its way */
@@ -27,6 +28,7 @@ typedef struct sweep {
     size_t n_images;
     curve_point *points; /* [n_points] of the rules that an image can have */
     size_t n_points;
+    int as_png;      /* the curve; else SVG */
     int leaves_out;  /* a budget that was asked for, of an image at least */
     size_t bend;     /* n_points: none */
     size_t n_tokens; /* of an image, the median */
@@ -317,10 +319,18 @@ static void print_sweep_table(const sweep *s) {
     print_bend(s);
 }
 
+/* A curve's name ends in .svg or .png, in any case; without an ending it is SVG. */
+static int read_ending(const char *path, int *as_png) {
+    if (path == NULL) return EXIT_OK;
+    const char *const folder = strrchr(path, '/');
+    const char *const ending = strrchr(folder != NULL ? folder : path, '.');
+    *as_png = ending != NULL && strcasecmp(ending, ".png") == 0;
+    if (ending == NULL || *as_png || strcasecmp(ending, ".svg") == 0) return EXIT_OK;
+    return report(path, "a curve is .svg or .png, not %s", ending);
+}
+
 static int stage_curve(const sweep *s, npy_staged *out) {
     const char *const path = s->all->of[OPTION_OUTPUT].text;
-    const size_t length = path != NULL ? strlen(path) : 0;
-    const int as_png = length >= 4 && strcmp(path + length - 4, ".png") == 0;
     char title[2 * CAUSE_BYTES], sizes[CAUSE_BYTES], cause[CAUSE_BYTES];
     size_t n_bytes = 0;
     if (path == NULL) return EXIT_OK;
@@ -332,7 +342,7 @@ static int stage_curve(const sweep *s, npy_staged *out) {
         .bend = s->bend,
         .n_tokens = (double)s->n_tokens,
         .title = title};
-    unsigned char *const bytes = curve_draw(&request, as_png, &n_bytes, cause, sizeof cause);
+    unsigned char *const bytes = curve_draw(&request, s->as_png, &n_bytes, cause, sizeof cause);
     const int status =
         bytes == NULL ? -1 : npy_stage(path, bytes, n_bytes, "", 0, out, cause, CAUSE_BYTES);
     free(bytes);
@@ -358,7 +368,8 @@ static int show(const sweep *s) {
 
 int run_sweep(job *all) {
     sweep s = {.all = all};
-    int status = load_images(all);
+    int status = read_ending(all->of[OPTION_OUTPUT].text, &s.as_png);
+    if (status == EXIT_OK) status = load_images(all);
     if (status != EXIT_OK) return status;
     if (all->n_images > 0) {
         choose_rules(&s);
