@@ -1547,6 +1547,25 @@ static void test_a_sweep_draws_its_curve(void **state) {
     refuse("sweep no.npy -o c.", "c.", "a curve is .svg or .png, not .");
 }
 
+/* Numbers below the axis: whole ones, none of them twice. */
+static void test_the_axis_of_a_small_curve_has_whole_numbers(void **state) {
+    static const char middle[] = "text-anchor=\"middle\" fill=\"#59636e\">";
+    (void)state;
+    for (size_t n = 1; n <= 8; n++) {
+        save_matrix("t.npy", n, 6, SIZE_MAX, 0);
+        const char *at = succeed("sweep t.npy -o -");
+        for (size_t x = 0; x <= n; x += n < 8 ? 1 : 2) {
+            char label[16];
+            snprintf(label, sizeof label, "%zu</text>", x);
+            at = strstr(at, middle);
+            assert_non_null(at);
+            at += strlen(middle);
+            CHECK(starts_with(at, label), "%zu tokens: %.8s, not %zu", n, at, x);
+        }
+        assert_null(strstr(at, middle));
+    }
+}
+
 /* ---- other ways to choose ----------------------------------------------------------------- */
 
 static void test_uniform_is_an_even_grid(void **state) {
@@ -2007,6 +2026,7 @@ int main(void) {
         TEST(a_sweep_has_room_for_protected_tokens),
         TEST(a_sweep_of_unlike_sizes_goes_by_budgets),
         TEST(a_sweep_draws_its_curve),
+        TEST(the_axis_of_a_small_curve_has_whole_numbers),
         TEST(uniform_is_an_even_grid),
         TEST(a_share_is_of_each_image),
         TEST(protected_tokens_are_kept),

@@ -161,7 +161,7 @@ static double at_y(const axes *of, double value) {
 static void draw_axes(surface *on, const axes *of, double y_step, double y_unit, const char *format,
     int has_numbers) {
     char text[TEXT_BYTES];
-    const double x_step = tick_step(of->x_range);
+    const double x_step = fmax(1, tick_step(of->x_range)); /* whole tokens */
     for (double y = 0; y <= of->y_range * 1.0001; y += y_step) {
         draw_line(on, LEFT, at_y(of, y), RIGHT, at_y(of, y), 1, 0, faint);
         snprintf(text, sizeof text, format, y * y_unit);
