@@ -1547,13 +1547,19 @@ static void test_a_sweep_draws_its_curve(void **state) {
     refuse("sweep no.npy -o c.", "c.", "a curve is .svg or .png, not .");
 }
 
-/* Numbers below the axis: whole ones, none of them twice. */
+/* Numbers below the axis: whole ones; and no number of any axis twice. */
 static void test_the_axis_of_a_small_curve_has_whole_numbers(void **state) {
     static const char middle[] = "text-anchor=\"middle\" fill=\"#59636e\">";
+    static const char end[] = "text-anchor=\"end\" fill=\"#59636e\">";
     (void)state;
     for (size_t n = 1; n <= 8; n++) {
         save_matrix("t.npy", n, 6, SIZE_MAX, 0);
-        const char *at = succeed("sweep t.npy -o -");
+        const char *at = succeed("sweep t.npy -o -"), *before = "";
+        for (const char *y = strstr(at, end); y != NULL; y = strstr(y, end)) {
+            y += strlen(end);
+            CHECK(strncmp(y, before, strcspn(y, "<")) != 0, "%zu tokens: %.8s", n, y);
+            before = y;
+        }
         for (size_t x = 0; x <= n; x += n < 8 ? 1 : 2) {
             char label[16];
             snprintf(label, sizeof label, "%zu</text>", x);

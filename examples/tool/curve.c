@@ -248,7 +248,12 @@ static void draw_all(surface *on, const curve_request *request) {
     }
     draw_text(on, LEFT, LOW_TOP - 14,
         many ? "ms of a selection, median and slowest" : "ms of a selection", ANCHOR_START, ink);
-    draw_axes(on, &lower, ms_step, 1, ms_step < 0.01 ? "%.3f" : ms_step < 1 ? "%.2f" : "%.0f", 1);
+    draw_axes(on, &lower, ms_step, 1,
+        ms_step < 0.001  ? "%.4f"
+        : ms_step < 0.01 ? "%.3f"
+        : ms_step < 1    ? "%.2f"
+                         : "%.0f",
+        1);
     if (many) draw_curve(on, &lower, request, most_ms_of, 1, 0, 2, pale);
     draw_curve(on, &lower, request, ms_of, 1.5, 0, 2.5, blue);
     draw_text(on, (LEFT + RIGHT) / 2, LOW_BOTTOM + 38, "tokens to keep", ANCHOR_MIDDLE, ink);
