@@ -1053,6 +1053,49 @@ static void test_the_fourth_section_is_looked_at_to_its_end(void **state) {
     }
 }
 
+/* An image of one column has w = 0 throughout, as a tag may be: --layout says which. */
+static void test_the_layout_of_one_column_can_be_said(void **state) {
+    static const int64_t ids[4 * P] = {3, 4, 5, 6, 7, 8, 9, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3,
+        4, 5, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0}; /* text, t, h, w */
+    static const struct {
+        const char *layout;
+        int64_t kept[4 * P_KEPT];
+        long next;
+    } cases[] = {
+        {"auto", {3, 5, 8, 9, 0, 0, 0, 0, 0, 2, 5, 6, 0, 0, 0, 0}, 11},
+        {"mrope-tag", {3, 5, 8, 9, 0, 0, 0, 0, 0, 2, 5, 6, 0, 0, 0, 0}, 11},
+        {"text-mrope", {3, 4, 5, 6, 0, 0, 0, 0, 0, 2, 5, 6, 0, 0, 0, 0}, 8},
+    };
+    (void)state;
+    save_known();
+    for (size_t c = 0; c < 2 * N_ITEMS(cases); c++) {
+        const size_t i = c / 2;
+        save_ids(c % 2 == 1, 4, ids);
+        const char *const json = succeed(POSITIONS
+            "--preset paper --scores s.npy --positions-out o.npy --json --layout %s",
+            cases[i].layout);
+        check_positions(json, c % 2 == 1, 4, cases[i].kept, cases[i].next);
+    }
+    /* And a tag may be any number, such as the image's. */
+    int64_t tagged[4 * P];
+    for (size_t i = 0; i < 4 * P; i++) tagged[i] = i < 3 * P ? ids[i] : 2;
+    save_ids(0, 4, tagged);
+    const char *const tag = succeed(POSITIONS "--json --layout mrope-tag --policy renumber");
+    assert_non_null(strstr(tag, ", [2, 2, 2, 2]], "));
+    refuse(POSITIONS "--layout 1d", "p.npy", "the shape is [4, 8], but --layout 1d needs [8]");
+    refuse(POSITIONS "--layout mrope", "p.npy", "but --layout mrope needs [3, 8]");
+    save_ids(0, 3, ids);
+    succeed(POSITIONS "--layout mrope");
+    refuse(POSITIONS "--layout mrope-tag", "p.npy", "but --layout mrope-tag needs [4, 8]");
+    refuse(
+        POSITIONS "--layout text-mrope", "p.npy", "[3, 8], but --layout text-mrope needs [4, 8]");
+    save_ids(0, 1, ids);
+    succeed(POSITIONS "--layout 1d");
+    refuse("select t.npy --keep 4 --layout 1d", NULL,
+        "--layout is not an option of select without --positions");
+    refuse(POSITIONS "--layout 2d", NULL, "auto, 1d, mrope, mrope-tag or text-mrope");
+}
+
 static void test_bad_positions(void **state) {
     static const struct {
         const char *descr;
@@ -2015,6 +2058,7 @@ int main(void) {
         TEST(regions_share_a_budget),
         TEST(positions),
         TEST(the_fourth_section_is_looked_at_to_its_end),
+        TEST(the_layout_of_one_column_can_be_said),
         TEST(bad_positions),
         TEST(a_batch_is_its_images_one_by_one),
         TEST(a_batch_leaves_out_what_is_no_good),
