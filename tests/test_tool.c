@@ -1053,6 +1053,49 @@ static void test_the_fourth_section_is_looked_at_to_its_end(void **state) {
     }
 }
 
+/* An image of one column has w = 0 throughout, as a tag may be: --layout says which. */
+static void test_the_layout_of_one_column_can_be_said(void **state) {
+    static const int64_t ids[4 * P] = {3, 4, 5, 6, 7, 8, 9, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3,
+        4, 5, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0}; /* text, t, h, w */
+    static const struct {
+        const char *layout;
+        int64_t kept[4 * P_KEPT];
+        long next;
+    } cases[] = {
+        {"auto", {3, 5, 8, 9, 0, 0, 0, 0, 0, 2, 5, 6, 0, 0, 0, 0}, 11},
+        {"mrope-tag", {3, 5, 8, 9, 0, 0, 0, 0, 0, 2, 5, 6, 0, 0, 0, 0}, 11},
+        {"text-mrope", {3, 4, 5, 6, 0, 0, 0, 0, 0, 2, 5, 6, 0, 0, 0, 0}, 8},
+    };
+    (void)state;
+    save_known();
+    for (size_t c = 0; c < 2 * N_ITEMS(cases); c++) {
+        const size_t i = c / 2;
+        save_ids(c % 2 == 1, 4, ids);
+        const char *const json = succeed(POSITIONS
+            "--preset paper --scores s.npy --positions-out o.npy --json --layout %s",
+            cases[i].layout);
+        check_positions(json, c % 2 == 1, 4, cases[i].kept, cases[i].next);
+    }
+    /* And a tag may be any number, such as the image's. */
+    int64_t tagged[4 * P];
+    for (size_t i = 0; i < 4 * P; i++) tagged[i] = i < 3 * P ? ids[i] : 2;
+    save_ids(0, 4, tagged);
+    const char *const tag = succeed(POSITIONS "--json --layout mrope-tag --policy renumber");
+    assert_non_null(strstr(tag, ", [2, 2, 2, 2]], "));
+    refuse(POSITIONS "--layout 1d", "p.npy", "the shape is [4, 8], but --layout 1d needs [8]");
+    refuse(POSITIONS "--layout mrope", "p.npy", "but --layout mrope needs [3, 8]");
+    save_ids(0, 3, ids);
+    succeed(POSITIONS "--layout mrope");
+    refuse(POSITIONS "--layout mrope-tag", "p.npy", "but --layout mrope-tag needs [4, 8]");
+    refuse(
+        POSITIONS "--layout text-mrope", "p.npy", "[3, 8], but --layout text-mrope needs [4, 8]");
+    save_ids(0, 1, ids);
+    succeed(POSITIONS "--layout 1d");
+    refuse("select t.npy --keep 4 --layout 1d", NULL,
+        "--layout is not an option of select without --positions");
+    refuse(POSITIONS "--layout 2d", NULL, "auto, 1d, mrope, mrope-tag or text-mrope");
+}
+
 static void test_bad_positions(void **state) {
     static const struct {
         const char *descr;
@@ -1438,6 +1481,88 @@ static void test_a_sweep_finds_the_bend(void **state) {
     assert_null(next_point(at));
 }
 
+/* Budgets below the protected tokens are not begun with, and of a list left out by themselves. */
+static void test_a_sweep_has_room_for_protected_tokens(void **state) {
+    static const long keeps[] = {5, 6, 8, 12, 16, 20};
+    (void)state;
+    save_good("t.npy");
+    const char *at = succeed("sweep t.npy --protect 0:5 --json");
+    for (size_t p = 0; p < N_ITEMS(keeps); p++) {
+        at = next_point(at);
+        assert_non_null(at);
+        assert_int_equal(number_of(at, "keep"), keeps[p]);
+    }
+    assert_null(next_point(at));
+    at = next_point(succeed("sweep coffee --protect 0:10 --reserve 3 --json"));
+    assert_int_equal(number_of(at, "keep"), 10);
+    assert_int_equal(number_of(next_point(at), "keep"), 12);
+    assert_int_equal(number_of(succeed("sweep coffee --protect 3 --json"), "keep"), 8);
+    /* 25% is 5 tokens of t.npy and 144 of the other. */
+    result got = run_line(NULL, NULL, "sweep t.npy --keep 4,8,25% --protect 0:6 --json");
+    assert_int_equal(got.code, 1);
+    assert_string_equal(got.err,
+        "prunesid: --keep: 4 has no room for 6 protected tokens: left out for 1 of 1 images\n"
+        "prunesid: --keep: 25% has no room for 6 protected tokens: left out for 1 of 1 images\n");
+    at = next_point(got.out);
+    assert_int_equal(number_of(at, "keep"), 8);
+    assert_null(next_point(at));
+    assert_null(strstr(got.out, "failed"));
+    got = run_line(NULL, NULL, "sweep t.npy coffee --keep 10,25% --protect 0:6 --json");
+    assert_int_equal(got.code, 1);
+    assert_string_equal(got.err,
+        "prunesid: --keep: 25% has no room for 6 protected tokens: left out for 1 of 2 images\n");
+    at = next_point(got.out);
+    assert_int_equal(number_of(at, "images"), 2);
+    at = next_point(at);
+    assert_int_equal(number_of(at, "images"), 1);
+    assert_int_equal(number_of(at, "keep"), 144);
+    refuse("sweep t.npy --keep 2,4 --protect 0:6", "t.npy", "more protected tokens");
+    refuse("sweep t.npy --protect 20", "t.npy", "protected");
+}
+
+/* Points are told apart by what was asked for, also where the median image keeps the same. */
+static void test_a_sweep_of_unlike_sizes_goes_by_budgets(void **state) {
+    static const size_t sizes[] = {8, 1, 2};
+    static const char *const rows[] = {"\n      1         1 ", "\n      2         2 ",
+        "\n      3         2 ", "\n      4         2 ", "\n      6         2 ",
+        "\n      8         2 "};
+    static const long budgets[] = {1, 2, 3, 4, 6, 8}, keeps[] = {1, 2, 2, 2, 2, 2};
+    char path[16];
+    (void)state;
+    for (size_t f = 0; f < N_ITEMS(sizes); f++) {
+        snprintf(path, sizeof path, "%zu.npy", f);
+        save_matrix(path, sizes[f], 6, SIZE_MAX, 0);
+    }
+    const char *at = succeed("sweep 0.npy 1.npy 2.npy --json");
+    assert_int_equal(number_of(at, "tokens"), 2);
+    for (size_t p = 0; p < N_ITEMS(budgets); p++) {
+        at = next_point(at);
+        assert_non_null(at);
+        assert_int_equal(number_of(at, "budget"), budgets[p]);
+        assert_int_equal(number_of(at, "keep"), keeps[p]);
+    }
+    assert_null(next_point(at));
+    const char *const text = succeed("sweep 0.npy 1.npy 2.npy -o c.svg");
+    assert_true(starts_with(text, "3 images of 1 to 8 tokens, prunesid; medians\n\n budget  "));
+    for (size_t p = 0; p < N_ITEMS(rows); p++) assert_non_null(strstr(text, rows[p]));
+    assert_non_null(
+        strstr(read_stream(fopen("c.svg", "rb"), NULL), "prunesid: 3 images of 1 to 8 tokens<"));
+    assert_true(starts_with(succeed("sweep 1.npy"), "1 image of 1 token, "));
+    /* The bend is at a budget, of which keep says what stays; reserved rows are in it. */
+    at = succeed("sweep 0.npy 1.npy 2.npy --reserve 3 --keep 4,5,7,11 --json");
+    assert_int_equal(number_of(next_point(at), "keep"), 1);
+    assert_int_equal(number_of(next_point(at), "budget"), 4);
+    assert_int_equal(number_of(at, "bend"), 2);
+    assert_int_equal(number_of(at, "bend_budget"), 5);
+    /* A share stands where its median budget is, and is shown as it was asked for. */
+    at = next_point(succeed("sweep coffee --keep 12.5%%,64 --json"));
+    assert_int_equal(number_of(at, "budget"), 64);
+    at = next_point(at);
+    assert_int_equal(number_of(at, "budget"), 72);
+    assert_true(real_of(at, "share") == 0.125);
+    assert_non_null(strstr(succeed("sweep coffee --keep 12.5%%,64"), "\n  12.5%        72 "));
+}
+
 static void test_a_sweep_draws_its_curve(void **state) {
     size_t n_bytes;
     (void)state;
@@ -1453,6 +1578,41 @@ static void test_a_sweep_draws_its_curve(void **state) {
     assert_memory_equal(bytes, "\x89PNG\r\n\x1a\n", 8);
     assert_int_equal(big_endian(bytes + 16), 1520);
     refuse("sweep astronaut -o no/c.svg", "no/c.svg", "No such file");
+    /* The ending in any case; what is no ending of a curve is refused before a file is read. */
+    succeed("sweep astronaut -o C.PnG");
+    assert_memory_equal(read_stream(fopen("C.PnG", "rb"), NULL), "\x89PNG\r\n\x1a\n", 8);
+    succeed("sweep astronaut -o C.SVG");
+    assert_true(starts_with(read_stream(fopen("C.SVG", "rb"), NULL), "<svg "));
+    succeed("sweep astronaut -o ./curve");
+    assert_true(starts_with(read_stream(fopen("curve", "rb"), NULL), "<svg "));
+    refuse("sweep no.npy -o c.jpg", "c.jpg", "a curve is .svg or .png, not .jpg");
+    refuse("sweep no.npy -o ./c.png.txt", "./c.png.txt", "a curve is .svg or .png, not .txt");
+    refuse("sweep no.npy -o c.", "c.", "a curve is .svg or .png, not .");
+}
+
+/* Numbers below the axis: whole ones; and no number of any axis twice. */
+static void test_the_axis_of_a_small_curve_has_whole_numbers(void **state) {
+    static const char middle[] = "text-anchor=\"middle\" fill=\"#59636e\">";
+    static const char end[] = "text-anchor=\"end\" fill=\"#59636e\">";
+    (void)state;
+    for (size_t n = 1; n <= 8; n++) {
+        save_matrix("t.npy", n, 6, SIZE_MAX, 0);
+        const char *at = succeed("sweep t.npy -o -"), *before = "";
+        for (const char *y = strstr(at, end); y != NULL; y = strstr(y, end)) {
+            y += strlen(end);
+            CHECK(strncmp(y, before, strcspn(y, "<")) != 0, "%zu tokens: %.8s", n, y);
+            before = y;
+        }
+        for (size_t x = 0; x <= n; x += n < 8 ? 1 : 2) {
+            char label[16];
+            snprintf(label, sizeof label, "%zu</text>", x);
+            at = strstr(at, middle);
+            assert_non_null(at);
+            at += strlen(middle);
+            CHECK(starts_with(at, label), "%zu tokens: %.8s, not %zu", n, at, x);
+        }
+        assert_null(strstr(at, middle));
+    }
 }
 
 /* ---- other ways to choose ----------------------------------------------------------------- */
@@ -1898,6 +2058,7 @@ int main(void) {
         TEST(regions_share_a_budget),
         TEST(positions),
         TEST(the_fourth_section_is_looked_at_to_its_end),
+        TEST(the_layout_of_one_column_can_be_said),
         TEST(bad_positions),
         TEST(a_batch_is_its_images_one_by_one),
         TEST(a_batch_leaves_out_what_is_no_good),
@@ -1912,7 +2073,10 @@ int main(void) {
         TEST(a_sweep_is_its_selections),
         TEST(a_sweep_of_several_has_the_median_and_the_worst),
         TEST(a_sweep_finds_the_bend),
+        TEST(a_sweep_has_room_for_protected_tokens),
+        TEST(a_sweep_of_unlike_sizes_goes_by_budgets),
         TEST(a_sweep_draws_its_curve),
+        TEST(the_axis_of_a_small_curve_has_whole_numbers),
         TEST(uniform_is_an_even_grid),
         TEST(a_share_is_of_each_image),
         TEST(protected_tokens_are_kept),

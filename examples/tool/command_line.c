@@ -144,6 +144,15 @@ static int read_regions(const option *rule, option_value *value) {
     }
 }
 
+const char *layout_name(size_t number) {
+    static const char *const names[] = {[LAYOUT_AUTO] = "auto",
+        [1 + PRUNESID_LAYOUT_1D] = "1d",
+        [1 + PRUNESID_LAYOUT_MROPE] = "mrope",
+        [1 + PRUNESID_LAYOUT_MROPE_TAG] = "mrope-tag",
+        [1 + PRUNESID_LAYOUT_TEXT_MROPE] = "text-mrope"};
+    return number < sizeof names / sizeof *names ? names[number] : NULL;
+}
+
 const char *policy_name(size_t number) {
     static const char *const names[] = {[PRUNESID_POSITIONS_KEEP] = "keep",
         [PRUNESID_POSITIONS_COMPACT] = "compact",
@@ -259,6 +268,9 @@ static const option table[N_OPTIONS] = {
         "position ids of the tokens, [T], [3, T] or [4, T], int32 or int64; gives those of the "
         "kept tokens, and where the text that follows goes on",
         option_text, .commands = IN_SELECT},
+    [OPTION_LAYOUT] = {"--layout", NULL,
+        "what the sections are; auto: [4, T] is text, t, h, w unless its last is all zeros, a tag",
+        option_choice, .choice = layout_name, .commands = IN_SELECT},
     [OPTION_POLICY] = {"--policy", NULL, "where they stand then", option_choice,
         .choice = policy_name, .purpose = policy_purpose, .commands = IN_SELECT},
     [OPTION_POSITIONS_OUT] = {"--positions-out", "OUT.npy",
@@ -337,8 +349,8 @@ static int is_uniform(const option_value *of) {
 static int check_company(const options *given) {
     static const size_t needs[][2] = {{OPTION_DYNAMIC, OPTION_REGIONS},
         {OPTION_MIN, OPTION_REGIONS}, {OPTION_MAX, OPTION_REGIONS},
-        {OPTION_THREADS, OPTION_REGIONS}, {OPTION_POLICY, OPTION_POSITIONS},
-        {OPTION_POSITIONS_OUT, OPTION_POSITIONS}};
+        {OPTION_THREADS, OPTION_REGIONS}, {OPTION_LAYOUT, OPTION_POSITIONS},
+        {OPTION_POLICY, OPTION_POSITIONS}, {OPTION_POSITIONS_OUT, OPTION_POSITIONS}};
     static const size_t ours[] = {OPTION_SCORES, OPTION_LOADINGS, OPTION_SVD};
     const option_value *const of = given->of;
     for (size_t i = 0; i < N_OPTIONS && given->command == COMMAND_BATCH; i++)

@@ -23,6 +23,7 @@ enum {
     OPTION_TOKENS,
     OPTION_REGIONS, /* number: how many; next_region reads them */
     OPTION_POSITIONS,
+    OPTION_LAYOUT, /* number: LAYOUT_AUTO, or 1 more than the prunesid_layout */
     OPTION_POLICY,
     OPTION_POSITIONS_OUT,
     OPTION_WINDOW,
@@ -47,6 +48,9 @@ enum {
 /* What chooses the tokens. */
 enum { METHOD_PRUNESID, METHOD_UNIFORM };
 
+/* The layout of position ids that the file itself tells. */
+enum { LAYOUT_AUTO };
+
 /* What the numbers of a file are. */
 enum { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F64 };
 
@@ -58,6 +62,9 @@ typedef struct budget_rule {
 
 /* The name of an option as a user types it. */
 const char *option_name(size_t which);
+
+/* As OPTION_LAYOUT counts; NULL behind the last. */
+const char *layout_name(size_t number);
 
 /* By prunesid_position_policy; NULL behind the last. */
 const char *policy_name(size_t number);

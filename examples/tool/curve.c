@@ -150,8 +150,8 @@ typedef struct axes {
     double top, bottom;
 } axes;
 
-static double at_x(const axes *of, double keep) {
-    return LEFT + (RIGHT - LEFT) * keep / of->x_range;
+static double at_x(const axes *of, double budget) {
+    return LEFT + (RIGHT - LEFT) * budget / of->x_range;
 }
 
 static double at_y(const axes *of, double value) {
@@ -161,7 +161,7 @@ static double at_y(const axes *of, double value) {
 static void draw_axes(surface *on, const axes *of, double y_step, double y_unit, const char *format,
     int has_numbers) {
     char text[TEXT_BYTES];
-    const double x_step = tick_step(of->x_range);
+    const double x_step = fmax(1, tick_step(of->x_range)); /* whole tokens */
     for (double y = 0; y <= of->y_range * 1.0001; y += y_step) {
         draw_line(on, LEFT, at_y(of, y), RIGHT, at_y(of, y), 1, 0, faint);
         snprintf(text, sizeof text, format, y * y_unit);
@@ -201,10 +201,10 @@ static void draw_curve(surface *on, const axes *of, const curve_request *request
     double width, double dash, double radius, unsigned colour) {
     const curve_point *const points = request->points;
     for (size_t i = 1; i < request->n_points; i++)
-        draw_line(on, at_x(of, points[i - 1].keep), at_y(of, value(&points[i - 1])),
-            at_x(of, points[i].keep), at_y(of, value(&points[i])), width, dash, colour);
+        draw_line(on, at_x(of, points[i - 1].budget), at_y(of, value(&points[i - 1])),
+            at_x(of, points[i].budget), at_y(of, value(&points[i])), width, dash, colour);
     for (size_t i = 0; i < request->n_points && radius > 0; i++)
-        draw_dot(on, at_x(of, points[i].keep), at_y(of, value(&points[i])), radius, colour);
+        draw_dot(on, at_x(of, points[i].budget), at_y(of, value(&points[i])), radius, colour);
 }
 
 /* A sample of a line and what it is; returns where the next may begin. */
@@ -218,7 +218,7 @@ static double draw_key(
 static void draw_all(surface *on, const curve_request *request) {
     const curve_point *const last = &request->points[request->n_points - 1];
     const int many = request->n_images > 1;
-    const double x_range = last->keep > request->n_tokens ? last->keep : request->n_tokens;
+    const double x_range = last->budget > request->n_tokens ? last->budget : request->n_tokens;
     char text[TEXT_BYTES];
     double most_ms = 1e-3;
     for (size_t i = 0; i < request->n_points; i++)
@@ -236,10 +236,10 @@ static void draw_all(surface *on, const curve_request *request) {
     draw_curve(on, &upper, request, coverage_of, 2, 0, 3.5, blue);
     if (request->bend < request->n_points) {
         const curve_point *const bend = &request->points[request->bend];
-        const double at = at_x(&upper, bend->keep);
+        const double at = at_x(&upper, bend->budget);
         draw_line(on, at, TOP, at, BOTTOM, 1, 3, red);
         draw_dot(on, at, at_y(&upper, bend->coverage), 5, red);
-        snprintf(text, sizeof text, "bends at %.0f: coverage %.2f, prefill %.0f%%", bend->keep,
+        snprintf(text, sizeof text, "bends at %.0f: coverage %.2f, prefill %.0f%%", bend->budget,
             bend->coverage, 100 * bend->left);
         if (at < (LEFT + RIGHT) / 2)
             draw_text(on, at + 8, BOTTOM - 10, text, ANCHOR_START, red);
@@ -248,10 +248,15 @@ static void draw_all(surface *on, const curve_request *request) {
     }
     draw_text(on, LEFT, LOW_TOP - 14,
         many ? "ms of a selection, median and slowest" : "ms of a selection", ANCHOR_START, ink);
-    draw_axes(on, &lower, ms_step, 1, ms_step < 0.01 ? "%.3f" : ms_step < 1 ? "%.2f" : "%.0f", 1);
+    draw_axes(on, &lower, ms_step, 1,
+        ms_step < 0.001  ? "%.4f"
+        : ms_step < 0.01 ? "%.3f"
+        : ms_step < 1    ? "%.2f"
+                         : "%.0f",
+        1);
     if (many) draw_curve(on, &lower, request, most_ms_of, 1, 0, 2, pale);
     draw_curve(on, &lower, request, ms_of, 1.5, 0, 2.5, blue);
-    draw_text(on, (LEFT + RIGHT) / 2, LOW_BOTTOM + 38, "tokens kept", ANCHOR_MIDDLE, ink);
+    draw_text(on, (LEFT + RIGHT) / 2, LOW_BOTTOM + 38, "tokens to keep", ANCHOR_MIDDLE, ink);
 }
 
 static unsigned char *draw_svg(

@@ -6,13 +6,15 @@
 
 /* One budget; medians over the images, and the image that is worst off. */
 typedef struct curve_point {
-    double keep, coverage, survivors, select_ms;
-    double left; /* of the prefill's tokens, 0 to 1 */
+    double budget, keep, coverage, survivors, select_ms;
+    double share; /* of an image that was asked for, 0: a number was */
+    double left;  /* of the prefill's tokens, 0 to 1 */
     double least_coverage, most_ms;
+    size_t n_images; /* that have this budget */
 } curve_point;
 
 typedef struct curve_request {
-    const curve_point *points; /* [n_points] by rising keep, at least one */
+    const curve_point *points; /* [n_points] by rising budget, at least one */
     size_t n_points;
     size_t n_images; /* of several, the worst is drawn too */
     size_t bend;     /* the point where the curve bends; n_points: none */

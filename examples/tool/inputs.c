@@ -265,6 +265,22 @@ static int load_loadings(job *all, npy_array *array, char cause[CAUSE_BYTES]) {
     return EXIT_OK;
 }
 
+/* Whether an array [T], [3, T] or [4, T] has the sections that --layout says. */
+static int check_layout(const job *all, const npy_array *array, char cause[CAUSE_BYTES]) {
+    static const size_t n_sections[] = {[1 + PRUNESID_LAYOUT_1D] = 1,
+        [1 + PRUNESID_LAYOUT_MROPE] = 3,
+        [1 + PRUNESID_LAYOUT_MROPE_TAG] = 4,
+        [1 + PRUNESID_LAYOUT_TEXT_MROPE] = 4};
+    const size_t layout = all->of[OPTION_LAYOUT].number;
+    const size_t wanted[2] = {n_sections[layout], all->n_tokens};
+    const int skipped = wanted[0] == 1; /* dimensions of wanted */
+    char have[CAUSE_BYTES], want[CAUSE_BYTES];
+    if (layout == LAYOUT_AUTO || array->n_items == wanted[0] * wanted[1]) return EXIT_OK;
+    return explain(cause, "the shape is %s, but --layout %s needs %s",
+        shape_text(array->shape, array->n_dims, have), layout_name(layout),
+        shape_text(wanted + skipped, 2 - skipped, want));
+}
+
 static int load_positions(job *all, npy_array *array, char cause[CAUSE_BYTES]) {
     const size_t T = all->n_tokens;
     char shape[CAUSE_BYTES];
@@ -276,6 +292,7 @@ static int load_positions(job *all, npy_array *array, char cause[CAUSE_BYTES]) {
     if (!is_list && !is_table)
         return explain(cause, "the shape is %s, but the tokens need [%zu], [3, %zu] or [4, %zu]",
             shape_text(array->shape, array->n_dims, shape), T, T, T);
+    if (check_layout(all, array, cause) != EXIT_OK) return EXIT_BAD_INPUT;
     for (size_t i = 0; i < array->n_items; i++) {
         const int64_t id = npy_integer_at(array, i);
         if (id < 0 || id >> 62 != 0)

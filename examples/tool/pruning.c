@@ -322,9 +322,13 @@ int prune(job *all) {
 
 /* ---- positions ---------------------------------------------------------------------------- */
 
-/* Of four sections the last is a tag if it is all zeros; else the first is the text's. */
-static prunesid_layout layout_of(const npy_array *ids) {
+/* What --layout says. Else of four sections the last is a tag if it is all zeros, or the first is
+ * the text's. */
+static prunesid_layout layout_of(const job *all) {
+    const npy_array *const ids = &all->positions;
+    const size_t said = all->of[OPTION_LAYOUT].number;
     const size_t n_sections = ids->n_dims == 1 ? 1 : ids->shape[0], n = ids->n_items;
+    if (said != LAYOUT_AUTO) return (prunesid_layout)(said - 1);
     if (n_sections < 4) return n_sections == 1 ? PRUNESID_LAYOUT_1D : PRUNESID_LAYOUT_MROPE;
     for (size_t i = n - ids->shape[1]; i < n; i++)
         if (npy_integer_at(ids, i) != 0) return PRUNESID_LAYOUT_TEXT_MROPE;
@@ -341,7 +345,7 @@ int move_positions(job *all) {
         spans[i].n_tokens = all->regions[i].input.n_tokens;
     }
     const prunesid_prompt prompt = {n_before, spans, all->n_images, all->indices, n};
-    const prunesid_position_ids where = {ids->data, bytes, layout_of(ids), n_before, 1};
+    const prunesid_position_ids where = {ids->data, bytes, layout_of(all), n_before, 1};
     const prunesid_status status =
         prunesid_positions((prunesid_position_policy)all->of[OPTION_POLICY].number, &prompt, &where,
             &all->next_position);
