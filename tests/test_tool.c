@@ -641,7 +641,8 @@ static const refusal refusals[] = {
     {"select pair.npy --keep 4", "pair.npy", "use batch"},
     {"batch deep.npy --keep 4", "deep.npy", "not [tokens, channels]"},
     {"info s.npy", "s.npy", "not [tokens, channels]"},
-    {"select none.npy --keep 4", "none.npy", "no tokens"},
+    {"select none.npy --keep 4", "none.npy", "the shape is [0, 8]: no tokens\n"},
+    {"batch narrow.npy --keep 4", "narrow.npy", "the shape is [20, 0]: no channels\n"},
     {FOUR "--scores s19.npy", "s19.npy", "[19], but the tokens need [20]"},
     {BATCH "--scores s19.npy", "s19.npy", "[19], but"},
     {FOUR "--scores table.npy", "table.npy", "[1, 20], but the tokens need [20]"},
@@ -713,7 +714,7 @@ static void test_what_is_wrong_is_refused(void **state) {
         {"table.npy", "<f4", 2, {1, T}}, {"p.npy", "<i4", 1, {T}},
         {"pair.npy", "<f4", 3, {2, T / 2, D}}, {"v.npy", "<f4", 2, {T, 3}},
         {"v21.npy", "<f4", 2, {T + 1, 3}}, {"deep.npy", "<f4", 4, {1, 1, T, D}},
-        {"none.npy", "<f4", 2, {0, D}}};
+        {"none.npy", "<f4", 2, {0, D}}, {"narrow.npy", "<f4", 2, {T, 0}}};
     const float zeros[T * D] = {0};
     (void)state;
     save_good("t.npy");
@@ -1121,7 +1122,7 @@ static void test_a_batch_leaves_out_what_is_no_good(void **state) {
     static const char failed[] = ", \"failed\": [\"bad.npy\", \"\\\"a\\\\\\u0009b\", \"none\"]}\n";
     static const char lines[] = "prunesid: bad.npy: row 3, column 1 is not finite\n"
                                 "prunesid: \"a\\\\x09b: No such file or directory\n"
-                                "prunesid: none: there are no tokens, ";
+                                "prunesid: none: the shape is [0, 20, 8]: no tokens\n";
     const size_t shape[3] = {2, T / 2, D}, no_images[3] = {0, T, D};
     const float *const values = some_values(T * D, 0, 0);
     char line[MAX_LINE];
@@ -1149,7 +1150,7 @@ static void test_a_batch_leaves_out_what_is_no_good(void **state) {
     save("s.npy", "<f4", 2, shape, values);
     refuse("batch two.npy bad.npy none --scores s.npy --keep 4", "bad.npy",
         "is not finite (--scores needs every file)");
-    refuse("batch none --keep 4 --dynamic --json", "none", "there are no tokens");
+    refuse("batch none --keep 4 --dynamic --json", "none", "[0, 20, 8]: no tokens\n");
 }
 
 /* Names of any bytes: the JSON stays UTF-8 and valid, and nothing steers the terminal. */
@@ -1539,6 +1540,11 @@ static void test_protected_tokens_are_kept(void **state) {
     refuse("select coffee --keep 4 --protect 0:5", "coffee", "more protected tokens");
     refuse("select coffee --keep 4 --protect 5:5", NULL, "INDEX or FIRST:END");
     refuse("select coffee --keep 4 --protect 5,,6", NULL, "INDEX or FIRST:END");
+    refuse("select coffee --keep 4 --protect -1", NULL, "'-1' is no index");
+    refuse("select coffee --keep 4 --protect +1", NULL, "'+1' is no index");
+    refuse("select coffee --keep 4 --protect ~1", NULL, "' 1' is no index");
+    refuse("select coffee --keep 4 --protect 1,-2", NULL, "'1,-2' is no index");
+    refuse("select coffee --keep 4 --protect 1:+2", NULL, "'1:+2' is no index");
     refuse("select coffee --keep 4 --protect no.npy", "no.npy", "No such file");
 }
 
@@ -1708,6 +1714,16 @@ static void test_standard_input_and_output(void **state) {
         succeed("info k.npy --json"));
     assert_string_equal(
         shell("printf '' | $T info - 2>&1 || echo $?"), "prunesid: -: the file is empty\n1\n");
+    /* A file that is standard output under another name is - as well. */
+    assert_string_equal(
+        shell("$T select t.npy --keep 6 --tokens s.npy >s.npy && cmp s.npy k.npy && echo same"),
+        "same\n");
+    assert_string_equal(
+        shell("$T select t.npy --keep 6 --indices /dev/stdout | cmp - i.npy && echo same"),
+        "same\n");
+    assert_string_equal(
+        shell("$T select t.npy --keep 6 --json --tokens s.npy 2>&1 >s.npy | head -n 1"),
+        "prunesid: --tokens: standard output is taken by --json\n");
     refuse("batch - - --keep 4", NULL, "named twice");
     refuse("select - --keep 4 --scores -", NULL, "named twice");
 }

@@ -147,6 +147,9 @@ static int load_tokens(job *all, const char *path, npy_array *array, char cause[
     if (!takes_many(all) && array->n_dims == 3 && array->shape[0] > 1)
         return explain(
             cause, "the shape is %s, several images: use batch, or --item for one", shape);
+    if (array->n_items == 0)
+        return explain(cause, "the shape is %s: no %s", shape,
+            array->shape[array->n_dims - 1] == 0 ? "channels" : "tokens");
     if (check_numbers(array, cause) != EXIT_OK) return EXIT_BAD_INPUT;
     if (array->n_dims == 2) {
         memmove(array->shape + 1, array->shape, 2 * sizeof array->shape[0]);
@@ -323,26 +326,30 @@ static void protect(job *all, size_t first, size_t end) {
         if (all->protected_tokens != NULL) all->protected_tokens[all->n_protected] = (int32_t)i;
 }
 
+static int refuse_list(const char *text) {
+    return usage_error("%s: '%s' is no index and no list of INDEX or FIRST:END",
+        option_name(OPTION_PROTECT), text);
+}
+
 /* Reads the list: once to count, once to write. */
 static int protect_list(job *all, const char *text) {
     for (const char *at = text;; at++) {
         char *end;
         errno = 0;
+        if (!is_digit(*at)) return refuse_list(text);
         const unsigned long long first = strtoull(at, &end, 10);
-        const int has_first = end > at;
         unsigned long long behind = first + 1;
-        if (*end == ':') behind = strtoull(at = end + 1, &end, 10);
-        if (!has_first || end == at || behind <= first || errno != 0)
-            return usage_error(
-                "%s: '%s' is not a list of INDEX or FIRST:END", option_name(OPTION_PROTECT), text);
+        if (*end == ':') {
+            if (!is_digit(end[1])) return refuse_list(text);
+            behind = strtoull(end + 1, &end, 10);
+        }
+        if (behind <= first || errno != 0) return refuse_list(text);
         if (behind > (1u << 24))
             return report(option_name(OPTION_PROTECT), "'%s' goes beyond any image", text);
         protect(all, (size_t)first, (size_t)behind);
         at = end;
         if (*at == '\0') return EXIT_OK;
-        if (*at != ',')
-            return usage_error(
-                "%s: '%s' is not a list of INDEX or FIRST:END", option_name(OPTION_PROTECT), text);
+        if (*at != ',') return refuse_list(text);
     }
 }
 
