@@ -613,6 +613,8 @@ static const refusal refusals[] = {
     {FOUR "--reserve -1", "--reserve", "must be between 0"},
     {BATCH "--reserve 9", "--reserve", "9 reserved"},
     {BATCH "--dynamic --min 8 --max 4", "--min", "8 is above --max, 4"},
+    {BATCH "--dynamic --min 5", "--min", "5 is above the mean, --keep 4"},
+    {BATCH "--dynamic --min 5 --jsonl", "--min", "5 is above the mean, --keep 4"},
     {BATCH "--dynamic --min -1", "--min", "must be between 0"},
     {BATCH "--dynamic --max 0", "--max", "leave no token"},
     {BATCH "--phi-ref 0", "--phi-ref", "must be positive"},
@@ -641,7 +643,8 @@ static const refusal refusals[] = {
     {"select pair.npy --keep 4", "pair.npy", "use batch"},
     {"batch deep.npy --keep 4", "deep.npy", "not [tokens, channels]"},
     {"info s.npy", "s.npy", "not [tokens, channels]"},
-    {"select none.npy --keep 4", "none.npy", "no tokens"},
+    {"select none.npy --keep 4", "none.npy", "the shape is [0, 8]: no tokens\n"},
+    {"batch narrow.npy --keep 4", "narrow.npy", "the shape is [20, 0]: no channels\n"},
     {FOUR "--scores s19.npy", "s19.npy", "[19], but the tokens need [20]"},
     {BATCH "--scores s19.npy", "s19.npy", "[19], but"},
     {FOUR "--scores table.npy", "table.npy", "[1, 20], but the tokens need [20]"},
@@ -713,7 +716,7 @@ static void test_what_is_wrong_is_refused(void **state) {
         {"table.npy", "<f4", 2, {1, T}}, {"p.npy", "<i4", 1, {T}},
         {"pair.npy", "<f4", 3, {2, T / 2, D}}, {"v.npy", "<f4", 2, {T, 3}},
         {"v21.npy", "<f4", 2, {T + 1, 3}}, {"deep.npy", "<f4", 4, {1, 1, T, D}},
-        {"none.npy", "<f4", 2, {0, D}}};
+        {"none.npy", "<f4", 2, {0, D}}, {"narrow.npy", "<f4", 2, {T, 0}}};
     const float zeros[T * D] = {0};
     (void)state;
     save_good("t.npy");
@@ -1164,7 +1167,7 @@ static void test_a_batch_leaves_out_what_is_no_good(void **state) {
     static const char failed[] = ", \"failed\": [\"bad.npy\", \"\\\"a\\\\\\u0009b\", \"none\"]}\n";
     static const char lines[] = "prunesid: bad.npy: row 3, column 1 is not finite\n"
                                 "prunesid: \"a\\\\x09b: No such file or directory\n"
-                                "prunesid: none: there are no tokens, ";
+                                "prunesid: none: the shape is [0, 20, 8]: no tokens\n";
     const size_t shape[3] = {2, T / 2, D}, no_images[3] = {0, T, D};
     const float *const values = some_values(T * D, 0, 0);
     char line[MAX_LINE];
@@ -1192,7 +1195,7 @@ static void test_a_batch_leaves_out_what_is_no_good(void **state) {
     save("s.npy", "<f4", 2, shape, values);
     refuse("batch two.npy bad.npy none --scores s.npy --keep 4", "bad.npy",
         "is not finite (--scores needs every file)");
-    refuse("batch none --keep 4 --dynamic --json", "none", "there are no tokens");
+    refuse("batch none --keep 4 --dynamic --json", "none", "[0, 20, 8]: no tokens\n");
 }
 
 /* Names of any bytes: the JSON stays UTF-8 and valid, and nothing steers the terminal. */
@@ -1699,6 +1702,11 @@ static void test_protected_tokens_are_kept(void **state) {
     refuse("select coffee --keep 4 --protect 0:5", "coffee", "more protected tokens");
     refuse("select coffee --keep 4 --protect 5:5", NULL, "INDEX or FIRST:END");
     refuse("select coffee --keep 4 --protect 5,,6", NULL, "INDEX or FIRST:END");
+    refuse("select coffee --keep 4 --protect -1", NULL, "'-1' is no index");
+    refuse("select coffee --keep 4 --protect +1", NULL, "'+1' is no index");
+    refuse("select coffee --keep 4 --protect ~1", NULL, "' 1' is no index");
+    refuse("select coffee --keep 4 --protect 1,-2", NULL, "'1,-2' is no index");
+    refuse("select coffee --keep 4 --protect 1:+2", NULL, "'1:+2' is no index");
     refuse("select coffee --keep 4 --protect no.npy", "no.npy", "No such file");
 }
 
@@ -1868,6 +1876,16 @@ static void test_standard_input_and_output(void **state) {
         succeed("info k.npy --json"));
     assert_string_equal(
         shell("printf '' | $T info - 2>&1 || echo $?"), "prunesid: -: the file is empty\n1\n");
+    /* A file that is standard output under another name is - as well. */
+    assert_string_equal(
+        shell("$T select t.npy --keep 6 --tokens s.npy >s.npy && cmp s.npy k.npy && echo same"),
+        "same\n");
+    assert_string_equal(
+        shell("$T select t.npy --keep 6 --indices /dev/stdout | cmp - i.npy && echo same"),
+        "same\n");
+    assert_string_equal(
+        shell("$T select t.npy --keep 6 --json --tokens s.npy 2>&1 >s.npy | head -n 1"),
+        "prunesid: --tokens: standard output is taken by --json\n");
     refuse("batch - - --keep 4", NULL, "named twice");
     refuse("select - --keep 4 --scores -", NULL, "named twice");
 }
@@ -1962,7 +1980,7 @@ static void test_a_stream_leaves_out_what_is_no_good(void **state) {
     assert_string_equal(
         shell("ls out"), "a_t.indices.npy\na_t.tokens.npy\nt.indices.npy\nt.tokens.npy\n");
     empty_out();
-    refuse("batch t.npy ./t.npy t.npy --keep 4 --out-dir out", "--out-dir", "two files have one");
+    refuse("batch no.npy ./no.npy --keep 4 --out-dir out", "--out-dir", "two files have one");
     refuse("batch t.npy --keep 4 --out-dir u.npy", "u.npy", "not a folder");
     refuse("batch t.npy --keep 4 --json --jsonl", NULL, "take one of them");
     refuse("batch - --keep 4 --jsonl --dynamic", NULL, "reads each file twice");
@@ -1970,6 +1988,146 @@ static void test_a_stream_leaves_out_what_is_no_good(void **state) {
     succeed("batch t.npy --keep 4 --out-dir .");
     refuse("batch t.npy t.tokens.npy --keep 4 --out-dir .", "t.tokens.npy", "into the place");
     unlink("a/t.npy");
+}
+
+/* Rows of noise, or nearly equal ones. */
+static void save_rows(const char *path, size_t n_rows, float noise) {
+    const size_t shape[2] = {n_rows, 16};
+    float *const values = some_values(n_rows * 16, 3, 0);
+    for (size_t i = 0; i < n_rows * 16; i++) values[i] = values[i] * noise + (noise < 1);
+    save(path, "<f4", 2, shape, values);
+}
+
+static void test_what_an_image_cannot_use_goes_to_the_others(void **state) {
+    static const char *const ways[] = {"--json", "--json --out-dir out"};
+    long budgets[MAX_LIST];
+    (void)state;
+    save_rows("s1.npy", 10, 1);
+    save_rows("s2.npy", 100, 1e-3f);
+    for (size_t i = 0; i < 4; i++) {
+        const char *const json = succeed("batch s1.npy s2.npy --keep 20 --dynamic %s %s",
+            ways[i % 2], i < 2 ? "" : "--reserve 1");
+        assert_int_equal(list_of(json, "budgets", budgets), 2);
+        assert_int_equal(budgets[0], i < 2 ? 10 : 11);
+        assert_int_equal(sum(budgets, 2), 40);
+    }
+    assert_string_equal(succeed("batch s1.npy s2.npy --keep 20 --dynamic --out-dir out"),
+        "2 images, 40 of 110 tokens kept: out\n");
+    empty_out();
+}
+
+static void test_a_stream_has_the_scores_of_its_item(void **state) {
+    const size_t shape[3] = {4, T, D};
+    (void)state;
+    save_good("t.npy");
+    save("b.npy", "<f4", 3, shape, some_values(4 * T * D, 500, 0));
+    save("sc.npy", "<f4", 2, shape, some_values(4 * T, 90, 3));
+    save("s5.npy", "<f4", 2, (const size_t[]){5, T}, some_values(5 * T, 90, 3));
+    save("s6.npy", "<f4", 2, (const size_t[]){6, T}, some_values(6 * T, 90, 3));
+    const char *const json = succeed("batch b.npy --item 2 --keep 4 --scores sc.npy --json");
+    const char *const line = succeed("batch b.npy --item 2 --keep 4 --scores sc.npy --jsonl");
+    const char *const from = strstr(json, "\"tokens\"");
+    assert_non_null(from);
+    assert_non_null(strstr(line, "\"tokens\""));
+    assert_int_equal(
+        strncmp(strstr(line, "\"tokens\""), from, (size_t)(strchr(from, '}') - from)), 0);
+    /* What does not fit is seen before anything is put out. */
+    succeed("batch t.npy b.npy --keep 4 --scores s5.npy --jsonl");
+    refuse("batch t.npy b.npy --keep 4 --scores s6.npy --jsonl", "s6.npy", "it has 6 images");
+    refuse("batch t.npy b.npy --keep 4 --scores sc.npy --jsonl", "sc.npy", "4 images of 20 tokens");
+}
+
+/* Nothing that is read, and no other output, is written over; and no file is written. */
+static void test_a_stream_takes_no_files_place(void **state) {
+    static const struct {
+        const char *line, *subject, *cause;
+    } cases[] = {
+        {"batch b.npy k/b.0.tokens.npy --keep 4 --out-dir k", "k/b.0.tokens.npy", "b.npy\n"},
+        {"batch t.npy --keep 4 --out-dir ln", "t.npy", "of this file what belongs to t.npy"},
+        {"batch t.npy --keep 4 --scores k/t.tokens.npy --out-dir k", "k/t.tokens.npy", "t.npy\n"},
+        {"batch t.npy --keep 4 --protect k/t.indices.npy --out-dir k", "k/t.indices.npy",
+            "t.npy\n"},
+        {"batch k/x.npy k/y.npy --keep 4 --out-dir k", "k/y.npy", "a link in k"},
+        {"batch b.npy b.1.npy --keep 4 --out-dir out", "b.1.npy", "what belongs to b.npy"},
+        {"batch t.npy k/../t.npy --keep 4 --out-dir out", NULL, "the file is given twice"},
+        {"batch t.npy ./t.npy --keep 4 --out-dir out", NULL, "the file is given twice"},
+    };
+    const size_t shape[3] = {4, T, D}, one = 1;
+    const int32_t index = 3;
+    (void)state;
+    assert_int_equal(mkdir("k", 0777), 0);
+    assert_int_equal(mkdir("ln", 0777), 0);
+    save_good("t.npy");
+    save_good("b.1.npy");
+    save_good("t.1.npy");
+    save_good("k/b.0.tokens.npy");
+    save_good("k/x.npy");
+    save_good("k/y.npy");
+    save("b.npy", "<f4", 3, shape, some_values(4 * T * D, 500, 0));
+    save("k/t.tokens.npy", "<f4", 1, shape + 1, some_values(T, 90, 3));
+    save("k/t.indices.npy", "<i4", 1, &one, &index);
+    assert_int_equal(symlink("../t.npy", "ln/t.tokens.npy"), 0);
+    save_good("k/x.tokens.npy");
+    assert_int_equal(symlink("x.tokens.npy", "k/y.tokens.npy"), 0);
+    const char *const before = shell("ls -l --full-time . k ln; cat *.npy k/* | cksum");
+    for (size_t i = 0; i < N_ITEMS(cases); i++) {
+        const result got = run_line(NULL, NULL, cases[i].line);
+        CHECK(got.code == 1 && *got.out == '\0' && strstr(got.err, cases[i].cause) != NULL &&
+                  (cases[i].subject == NULL || starts_with(got.err + 10, cases[i].subject)),
+            "%s: %d, %s", cases[i].line, got.code, got.err);
+        assert_string_equal(before, shell("ls -l --full-time . k ln; cat *.npy k/* | cksum"));
+    }
+    /* Standard input is a file as well. */
+    shell("ln -s b.0.tokens.npy k/stdin.tokens.npy");
+    assert_string_equal(
+        shell("$T batch - --keep 4 --out-dir k <k/b.0.tokens.npy 2>&1; ls k | grep -c stdin"),
+        "prunesid: -: --out-dir would write into the place of this file what belongs to -\n1\n");
+    /* A header that claims more images than any file has is found out at once. */
+    forge("huge.npy", 1,
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (999999999999, 1, 1), }\n", 4);
+    const result huge = run_line(NULL, NULL, "batch huge.npy --keep 4 --out-dir out");
+    assert_int_equal(huge.code, 1);
+    assert_non_null(strstr(huge.err, "huge.npy: truncated"));
+    succeed("batch t.npy t.1.npy --keep 4 --out-dir out"); /* one image each: all names differ */
+    assert_string_equal(shell("ls out | wc -l"), "4\n");
+    succeed("batch t.npy t.1.npy --keep 4 --out-dir out"); /* again */
+    empty_out();
+    succeed("batch ./t.npy k/x.npy ./b.npy k/b.0.tokens.npy --keep 4 --out-dir out");
+    succeed("batch ./t.npy k/../k/x.npy --keep 4 --out-dir out");
+    shell("rm -rf out k ln");
+}
+
+static void test_a_stream_that_stops_closes_its_json(void **state) {
+    const size_t shape[2] = {2, T};
+    (void)state;
+    save_good("t.npy");
+    save_good("u.npy");
+    save("s2.npy", "<f4", 2, shape, some_values(2 * T, 90, 3));
+    result got =
+        run_line(NULL, NULL, "batch t.npy no.npy --keep 4 --scores s2.npy --json --out-dir out");
+    assert_int_equal(got.code, 1);
+    assert_non_null(
+        strstr(got.out, "], \"files\": [\"t.npy\"], \"version\": 1, \"failed\": [\"no.npy\"]}\n"));
+    assert_int_equal(mkdir("out/u.tokens.npy", 0777), 0);
+    got = run_line(NULL, NULL, "batch t.npy u.npy --keep 4 --json --out-dir out");
+    assert_int_equal(got.code, 1);
+    assert_non_null(strstr(got.err, "out/u.tokens.npy: is a directory"));
+    assert_non_null(
+        strstr(got.out, "], \"files\": [\"t.npy\"], \"version\": 1, \"failed\": [\"u.npy\"]}\n"));
+    empty_out();
+}
+
+/* On a terminal the progress is gone before a message, and in the end. */
+static void test_progress_makes_way(void **state) {
+    (void)state;
+    save_good("t.npy");
+    save_good("u.npy");
+    if (strcmp(shell("script --version >/dev/null 2>&1 && echo yes; true"), "yes\n") != 0) skip();
+    const char *const text = shell("script -qec \"$T batch t.npy no.npy u.npy --keep 4 --out-dir "
+                                   "out\" /dev/null </dev/null; true");
+    assert_non_null(strstr(text, "1 of 3 files\r\033[Kprunesid: no.npy: "));
+    assert_non_null(strstr(text, "2 of 3 files\r\033[K2 images, "));
+    empty_out();
 }
 
 /* Killed at some moment: every file that is there is whole, and none is there by another name. */
@@ -2085,6 +2243,11 @@ int main(void) {
         TEST(standard_input_and_output),
         TEST(a_stream_is_a_batch),
         TEST(a_stream_leaves_out_what_is_no_good),
+        TEST(what_an_image_cannot_use_goes_to_the_others),
+        TEST(a_stream_has_the_scores_of_its_item),
+        TEST(a_stream_takes_no_files_place),
+        TEST(a_stream_that_stops_closes_its_json),
+        TEST(progress_makes_way),
         TEST(what_a_killed_stream_leaves_is_whole),
         TEST(help_of_a_command_has_its_options),
     };

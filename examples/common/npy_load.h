@@ -379,7 +379,25 @@ static inline int npy_load(const char *path, npy_array *out, char *error, size_t
     return npy_finish_(status, &source, out);
 }
 
-/* The same of a file of numbers alone, C order: descr as in a header. */
+/* Its dtype and shape alone, by the header; a pipe would be read to its end. */
+static inline int npy_load_shape(
+    const char *path, npy_array *out, char *error, size_t error_bytes) {
+    const npy_error_ cause = {error, error_bytes};
+    npy_source_ source;
+    size_t prefix_bytes = 0, header_bytes = 0;
+    int fortran_order = 0;
+    memset(out, 0, sizeof *out);
+    int status = npy_open_(path, &source, cause);
+    if (status == 0)
+        status = npy_read_prefix_(source.file, source.n_bytes, &prefix_bytes, &header_bytes, cause);
+    if (status == 0)
+        status = npy_read_header_(source.file, header_bytes, out, &fortran_order, cause);
+    if (source.file != NULL) fclose(source.file);
+    free(source.bytes);
+    return status;
+}
+
+/* As npy_load, of a file of numbers alone, C order: descr as in a header. */
 static inline int npy_load_raw(const char *path, const char *descr, int n_dims, const size_t *shape,
     npy_array *out, char *error, size_t error_bytes) {
     const npy_error_ cause = {error, error_bytes};

@@ -11,13 +11,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- errors ------------------------------------------------------------------------------- */
+
+static int has_progress; /* a line without an end is on the terminal */
+
+void show_progress(const char *format, ...) {
+    va_list arguments;
+    if (has_progress) fputs("\r\033[K", stderr); /* the line is emptied */
+    has_progress = format != NULL && isatty(STDERR_FILENO);
+    if (!has_progress) return;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+}
 
 /* "PROGRAM: CAUSE", or with a subject between them; whatever bytes they hold, one line. */
 static void print_error(const char *subject, const char *format, va_list arguments) {
     char cause[4096];
     vsnprintf(cause, sizeof cause, format, arguments);
+    show_progress(NULL);
     fprintf(stderr, "%s: ", program.name);
     if (subject != NULL) {
         utf8_print(stderr, subject);

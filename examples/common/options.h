@@ -91,6 +91,10 @@ int report(const char *subject, const char *format, ...);
 /* Prints "PROGRAM: CAUSE" and where to look; returns EXIT_USAGE. */
 int usage_error(const char *format, ...);
 
+/* A line on standard error, if that is a terminal, until the next one or an error takes its place;
+ * NULL: none. */
+void show_progress(const char *format, ...);
+
 /* EXIT_OK if all of standard output is written: a full disk shows only here, and is reported. */
 int finish_printing(void);
 

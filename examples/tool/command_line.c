@@ -10,10 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- values of kinds that only this program has ------------------------------------------- */
 
-static int is_digit(char c) {
+int is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
@@ -98,7 +99,9 @@ static int read_weight(const option *rule, option_value *value) {
 }
 
 int is_index_list(const char *text) {
-    return text[strspn(text, "0123456789:,")] == '\0';
+    if (text[strspn(text, "0123456789:,")] == '\0') return 1;
+    return strcmp(text, "-") != 0 && strchr("+- \t0123456789", *text) != NULL &&
+           access(text, F_OK) != 0;
 }
 
 /* Returns what follows the number, NULL if there is none; one that no matrix has is INT_MAX + 1. */
@@ -331,6 +334,9 @@ const char *option_name(size_t which) {
 const size_t output_options[N_OUTPUTS] = {
     OPTION_INDICES, OPTION_TOKENS, OPTION_POSITIONS_OUT, OPTION_OUTPUT};
 
+const size_t input_options[N_INPUTS] = {
+    OPTION_SCORES, OPTION_LOADINGS, OPTION_POSITIONS, OPTION_PROTECT, OPTION_IMAGE};
+
 static int check_files(const options *given) {
     const char *const command = commands[given->command];
     if (given->n_files == 0) return usage_error("%s needs a file of tokens", command);
@@ -403,22 +409,30 @@ static int check_inputs(const options *given) {
 
 const char standard_output[] = "/dev/stdout";
 
+/* Whatever path calls it; of a device that forgets what it gets it does not matter. */
+static int is_output(const char *path) {
+    struct stat file, out;
+    if (path == NULL || path == standard_output) return path != NULL;
+    if (stat(path, &file) != 0 || fstat(STDOUT_FILENO, &out) != 0) return 0;
+    return file.st_dev == out.st_dev && file.st_ino == out.st_ino &&
+           (!S_ISCHR(out.st_mode) || isatty(STDOUT_FILENO));
+}
+
 int writes_to_output(const option_value *of) {
     for (size_t i = 0; i < N_OUTPUTS; i++)
-        if (of[output_options[i]].text == standard_output) return 1;
+        if (is_output(of[output_options[i]].text)) return 1;
     return 0;
 }
 
 static int check_outputs(const options *given) {
-    static const int inputs[] = {
-        OPTION_SCORES, OPTION_LOADINGS, OPTION_POSITIONS, OPTION_PROTECT, OPTION_IMAGE};
+    size_t n_there = 0;
     for (size_t i = 0; i < N_OUTPUTS; i++) {
         option_value *const output = &given->of[output_options[i]];
-        if (output->text == NULL || strcmp(output->text, "-") != 0) continue;
-        if (given->of[OPTION_JSON].given || writes_to_output(given->of))
+        if (output->text != NULL && strcmp(output->text, "-") == 0) output->text = standard_output;
+        if (!is_output(output->text)) continue;
+        if (given->of[OPTION_JSON].given || n_there++ > 0)
             return usage_error("%s: standard output is taken by %s", table[output_options[i]].name,
                 given->of[OPTION_JSON].given ? "--json" : "another file");
-        output->text = standard_output;
     }
     for (size_t i = 0; i < N_OUTPUTS; i++) {
         const char *const path = given->of[output_options[i]].text;
@@ -433,10 +447,11 @@ static int check_outputs(const options *given) {
         for (size_t f = 0; f < given->n_files; f++)
             if (are_same_file(given->files[f], path))
                 return usage_error("%s names the tokens' own file %s", name, path);
-        for (size_t j = 0; j < sizeof inputs / sizeof *inputs; j++) {
-            const char *const input = given->of[inputs[j]].text;
+        for (size_t j = 0; j < N_INPUTS; j++) {
+            const char *const input = given->of[input_options[j]].text;
             if (input != NULL && are_same_file(input, path))
-                return usage_error("%s and %s name the same file", table[inputs[j]].name, name);
+                return usage_error(
+                    "%s and %s name the same file", table[input_options[j]].name, name);
         }
     }
     return GO_ON;

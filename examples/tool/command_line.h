@@ -80,7 +80,9 @@ const char *next_budget(const char *text, budget_rule *rule);
 /* Reads a shape, AxB or AxBxC; returns how many sides it has, 0 if it is none. */
 size_t read_sides(const char *text, size_t sides[3]);
 
-/* Whether text is a list of numbers and ranges, not a file's name. */
+int is_digit(char c);
+
+/* Whether text is a list of numbers and ranges, right or wrong, not a file's name. */
 int is_index_list(const char *text);
 
 /* Whether a file goes to standard output, where then nothing else may go. */
@@ -100,5 +102,9 @@ extern const char standard_output[];
 /* The options that name a file to write. */
 enum { N_OUTPUTS = 4 };
 extern const size_t output_options[N_OUTPUTS];
+
+/* Those that name a file to read. */
+enum { N_INPUTS = 5 };
+extern const size_t input_options[N_INPUTS];
 
 #endif /* COMMAND_LINE_H */

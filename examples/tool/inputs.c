@@ -131,6 +131,21 @@ static int take_item(size_t item, npy_array *array, char cause[CAUSE_BYTES]) {
     return EXIT_OK;
 }
 
+int peek_shape(const job *all, const char *path, size_t shape[2]) {
+    char cause[CAUSE_BYTES];
+    npy_array array = {0};
+    struct stat about;
+    if (strcmp(path, "-") == 0 || stat(path, &about) != 0) return 0;
+    if (all->of[OPTION_SHAPE].given)
+        array.n_dims = (int)read_sides(all->of[OPTION_SHAPE].text, array.shape);
+    else if (npy_load_shape(path, &array, cause, CAUSE_BYTES) != 0)
+        return 0;
+    if (array.n_dims != 2 && array.n_dims != 3) return 0;
+    shape[0] = array.n_dims == 3 && !all->of[OPTION_ITEM].given ? array.shape[0] : 1;
+    shape[1] = array.shape[array.n_dims - 2];
+    return shape[0] <= (size_t)about.st_size; /* a header may claim anything */
+}
+
 /* Loads [T, d] or [B, T, d], always as [B, T, d]. */
 static int load_tokens(job *all, const char *path, npy_array *array, char cause[CAUSE_BYTES]) {
     const option_value *const item = &all->of[OPTION_ITEM];
@@ -147,6 +162,9 @@ static int load_tokens(job *all, const char *path, npy_array *array, char cause[
     if (!takes_many(all) && array->n_dims == 3 && array->shape[0] > 1)
         return explain(
             cause, "the shape is %s, several images: use batch, or --item for one", shape);
+    if (array->n_items == 0)
+        return explain(cause, "the shape is %s: no %s", shape,
+            array->shape[array->n_dims - 1] == 0 ? "channels" : "tokens");
     if (check_numbers(array, cause) != EXIT_OK) return EXIT_BAD_INPUT;
     if (array->n_dims == 2) {
         memmove(array->shape + 1, array->shape, 2 * sizeof array->shape[0]);
@@ -234,6 +252,14 @@ int load_score_table(job *all) {
     return status == EXIT_OK ? EXIT_OK : report(all->of[OPTION_SCORES].text, "%s", cause);
 }
 
+int check_score_rows(const job *all, const char *path, const size_t shape[2], size_t n_before) {
+    const size_t *const rows = all->score_table.shape;
+    if (shape[1] == rows[1] && n_before + shape[0] <= rows[0]) return EXIT_OK;
+    return report(all->of[OPTION_SCORES].text,
+        "the shape is [%zu, %zu], but %s has %zu images of %zu tokens behind %zu others", rows[0],
+        rows[1], path, shape[0], shape[1], n_before);
+}
+
 /* The next rows of the table, one for each image of the files. */
 static int take_scores(job *all) {
     const npy_array *const table = &all->score_table;
@@ -241,10 +267,8 @@ static int take_scores(job *all) {
     size_t at = 0;
     for (size_t f = 0; f < all->n_files; f++) {
         const size_t *const shape = all->files[f].shape;
-        if (shape[1] != table->shape[1] || all->n_scored + shape[0] > table->shape[0])
-            return report(all->of[OPTION_SCORES].text,
-                "the shape is [%zu, %zu], but %s has %zu images of %zu tokens behind %zu others",
-                table->shape[0], table->shape[1], all->paths[f], shape[0], shape[1], all->n_scored);
+        if (check_score_rows(all, all->paths[f], shape, all->n_scored) != EXIT_OK)
+            return EXIT_BAD_INPUT;
         for (size_t i = 0; i < shape[0] * shape[1]; i++)
             all->scores[at++] = npy_float_at(table, all->n_scored * shape[1] + i);
         all->n_scored += shape[0];
@@ -340,26 +364,30 @@ static void protect(job *all, size_t first, size_t end) {
         if (all->protected_tokens != NULL) all->protected_tokens[all->n_protected] = (int32_t)i;
 }
 
+static int refuse_list(const char *text) {
+    return usage_error("%s: '%s' is no index and no list of INDEX or FIRST:END",
+        option_name(OPTION_PROTECT), text);
+}
+
 /* Reads the list: once to count, once to write. */
 static int protect_list(job *all, const char *text) {
     for (const char *at = text;; at++) {
         char *end;
         errno = 0;
+        if (!is_digit(*at)) return refuse_list(text);
         const unsigned long long first = strtoull(at, &end, 10);
-        const int has_first = end > at;
         unsigned long long behind = first + 1;
-        if (*end == ':') behind = strtoull(at = end + 1, &end, 10);
-        if (!has_first || end == at || behind <= first || errno != 0)
-            return usage_error(
-                "%s: '%s' is not a list of INDEX or FIRST:END", option_name(OPTION_PROTECT), text);
+        if (*end == ':') {
+            if (!is_digit(end[1])) return refuse_list(text);
+            behind = strtoull(end + 1, &end, 10);
+        }
+        if (behind <= first || errno != 0) return refuse_list(text);
         if (behind > (1u << 24))
             return report(option_name(OPTION_PROTECT), "'%s' goes beyond any image", text);
         protect(all, (size_t)first, (size_t)behind);
         at = end;
         if (*at == '\0') return EXIT_OK;
-        if (*at != ',')
-            return usage_error(
-                "%s: '%s' is not a list of INDEX or FIRST:END", option_name(OPTION_PROTECT), text);
+        if (*at != ',') return refuse_list(text);
     }
 }
 

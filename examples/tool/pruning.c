@@ -20,12 +20,12 @@ uint64_t selection_ns(const prunesid_stats *stats) {
            stats->ns_quotas;
 }
 
-size_t smallest_budget(const job *all) {
+static size_t smallest_budget(const job *all) {
     const size_t least = all->config.reserved + 1, wanted = all->of[OPTION_MIN].number;
     return wanted > least ? wanted : least;
 }
 
-size_t largest_budget(const job *all) {
+static size_t largest_budget(const job *all) {
     return all->of[OPTION_MAX].given ? all->of[OPTION_MAX].number : INT_MAX;
 }
 
@@ -66,42 +66,65 @@ int make_config(job *all) {
     return EXIT_OK;
 }
 
-prunesid_status choose_budgets(const job *all, const double *phi, size_t n, const size_t *wanted,
-    const size_t *low, const size_t *high, size_t *budgets) {
+static int report_batch(const job *all, prunesid_status status) {
+    if (status == PRUNESID_ERROR_TOTAL)
+        return report(option_name(OPTION_MIN), "%zu is above the mean, --keep %s",
+            all->of[OPTION_MIN].number, all->of[OPTION_KEEP].text);
+    return report(option_name(all->of[OPTION_REGIONS].given ? OPTION_REGIONS : OPTION_KEEP), "%s",
+        prunesid_status_string(status));
+}
+
+/* budgets: [4, n] budgets, what each wants by itself, floors and ceilings. Writes the first. */
+static prunesid_status share(const job *all, const double *phi, size_t n, size_t *budgets) {
+    const size_t *const wanted = budgets + n, *const low = wanted + n, *const high = low + n;
     prunesid_status status = PRUNESID_OK;
-    size_t total = 0;
-    for (size_t i = 0; i < n; i++) total += wanted[i];
-    if (!all->of[OPTION_PHI_REF].given) return prunesid_share(phi, n, total, low, high, budgets);
+    size_t total = 0, floors = 0;
+    for (size_t i = 0; i < n; i++) {
+        total += wanted[i];
+        floors += low[i];
+    }
+    if (!all->of[OPTION_PHI_REF].given)
+        return floors > total ? PRUNESID_ERROR_TOTAL
+                              : prunesid_share(phi, n, total, low, high, budgets);
     for (size_t i = 0; i < n && status == PRUNESID_OK; i++)
         status = prunesid_budget(
             phi[i], all->of[OPTION_PHI_REF].real, wanted[i], low[i], high[i], &budgets[i]);
     return status;
 }
 
+int choose_budgets(
+    const job *all, const double *phi, const size_t *n_tokens, size_t n, size_t *budgets) {
+    size_t *const sizes = (size_t *)allocate(4 * n, sizeof *sizes);
+    size_t *const wanted = sizes + n, *const low = wanted + n, *const high = low + n;
+    for (size_t i = 0; i < n; i++) {
+        /* As the library does it with regions: none can take more than it has. */
+        const size_t most = n_tokens[i] + all->config.reserved;
+        wanted[i] = budget_for(all, n_tokens[i]);
+        low[i] = smallest_budget(all);
+        high[i] = largest_budget(all);
+        high[i] = high[i] < most ? high[i] : most;
+        low[i] = low[i] < high[i] ? low[i] : high[i];
+    }
+    const prunesid_status status = share(all, phi, n, sizes);
+    if (status == PRUNESID_OK) memcpy(budgets, sizes, n * sizeof *budgets);
+    free(sizes);
+    return status == PRUNESID_OK ? EXIT_OK : report_batch(all, status);
+}
+
 /* Budgets of the images that are left, after measure. */
 static int set_budgets(job *all) {
     const size_t n = all->n_images;
     double *const phi = (double *)allocate(n, sizeof *phi);
-    size_t *const sizes = (size_t *)allocate(4 * n, sizeof *sizes);
-    size_t *const low = sizes + n, *const high = low + n, *const budgets = high + n;
+    size_t *const sizes = (size_t *)allocate(2 * n, sizeof *sizes), *const budgets = sizes + n;
     for (size_t i = 0; i < n; i++) {
-        const size_t n_tokens = all->regions[i].input.n_tokens;
         phi[i] = all->images[i].information.phi;
-        sizes[i] = budget_for(all, n_tokens);
-        low[i] = smallest_budget(all);
-        high[i] = largest_budget(all);
-        /* As the library does it: a region cannot take more than it has. */
-        if (all->of[OPTION_REGIONS].given && high[i] > n_tokens + all->config.reserved)
-            high[i] = n_tokens + all->config.reserved;
-        low[i] = low[i] < high[i] ? low[i] : high[i];
+        sizes[i] = all->regions[i].input.n_tokens;
     }
-    const prunesid_status status = choose_budgets(all, phi, n, sizes, low, high, budgets);
-    for (size_t i = 0; i < n && status == PRUNESID_OK; i++) all->regions[i].budget = budgets[i];
+    const int status = choose_budgets(all, phi, sizes, n, budgets);
+    for (size_t i = 0; i < n && status == EXIT_OK; i++) all->regions[i].budget = budgets[i];
     free(phi);
     free(sizes);
-    return status == PRUNESID_OK
-               ? EXIT_OK
-               : report(option_name(OPTION_KEEP), "%s", prunesid_status_string(status));
+    return status;
 }
 
 /* ---- one batch ---------------------------------------------------------------------------- */
@@ -136,14 +159,6 @@ static size_t leave_out_failed(job *all) {
         else
             leave_out(all, i);
     return n_before - all->n_images;
-}
-
-static int report_batch(const job *all, prunesid_status status) {
-    if (status == PRUNESID_ERROR_TOTAL)
-        return report(option_name(OPTION_MIN), "%zu is above the mean, --keep %s",
-            all->of[OPTION_MIN].number, all->of[OPTION_KEEP].text);
-    return report(option_name(all->of[OPTION_REGIONS].given ? OPTION_REGIONS : OPTION_KEEP), "%s",
-        prunesid_status_string(status));
 }
 
 void *allocate_workspace(size_t n_bytes) {

@@ -30,6 +30,19 @@ typedef struct image {
     prunesid_information information; /* if it was measured */
 } image;
 
+/* A file, whatever it is called. */
+typedef struct place {
+    dev_t device;
+    ino_t number;
+    const char *path;
+    int is_link;
+} place;
+
+typedef struct places {
+    place *at; /* [n], sorted */
+    size_t n, room;
+} places;
+
 typedef struct job {
     size_t command;
     const option_value *of; /* [N_OPTIONS] */
@@ -56,6 +69,7 @@ typedef struct job {
     int32_t *representative, *count;  /* likewise, or NULL */
     size_t n_kept;                    /* of all regions */
     size_t n_common;                  /* bytes of the folder that a stream's files are all in; */
+    places inputs;                    /* what its outputs must not take the place of */
     int names_by_path;                /* its outputs are called by what follows, not by the name */
     int has_budgets;                  /* --dynamic has been seen to: the regions have theirs */
 } job;
@@ -82,6 +96,13 @@ int load_images(job *all);
 
 /* The scores of all images of a stream, of which load_images then takes those of its files. */
 int load_score_table(job *all);
+
+/* Images and tokens of each of a file, as load_images will find them, by its header alone. Whether
+ * they can be told. */
+int peek_shape(const job *all, const char *path, size_t shape[2]);
+
+/* Whether the table has rows for a file of that shape behind n_before others. */
+int check_score_rows(const job *all, const char *path, const size_t shape[2], size_t n_before);
 
 /* What is written of an array of tokens: "<f2", "<f4", or "<u2" for bfloat16. */
 const char *tokens_descr(const npy_array *array);
@@ -110,13 +131,9 @@ size_t budget_for(const job *all, size_t n_tokens);
 prunesid_status select_evenly(const prunesid_config *config, const prunesid_input *input,
     void *workspace, size_t workspace_bytes, int32_t *indices, prunesid_details *details);
 
-/* phi of n images to their budgets, as --dynamic or --phi-ref says. wanted, low, high, budgets:
- * [n], of which budgets is written. */
-prunesid_status choose_budgets(const job *all, const double *phi, size_t n, const size_t *wanted,
-    const size_t *low, const size_t *high, size_t *budgets);
-
-size_t smallest_budget(const job *all);
-size_t largest_budget(const job *all);
+/* phi and tokens of n images to their budgets, as --dynamic or --phi-ref says. */
+int choose_budgets(
+    const job *all, const double *phi, const size_t *n_tokens, size_t n, size_t *budgets);
 
 /* Nanoseconds of a selection. */
 uint64_t selection_ns(const prunesid_stats *stats);
