@@ -613,8 +613,6 @@ static const refusal refusals[] = {
     {FOUR "--reserve -1", "--reserve", "must be between 0"},
     {BATCH "--reserve 9", "--reserve", "9 reserved"},
     {BATCH "--dynamic --min 8 --max 4", "--min", "8 is above --max, 4"},
-    {BATCH "--dynamic --min 5", "--min", "5 is above the mean, --keep 4"},
-    {BATCH "--dynamic --min 5 --jsonl", "--min", "5 is above the mean, --keep 4"},
     {BATCH "--dynamic --min -1", "--min", "must be between 0"},
     {BATCH "--dynamic --max 0", "--max", "leave no token"},
     {BATCH "--phi-ref 0", "--phi-ref", "must be positive"},

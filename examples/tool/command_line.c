@@ -224,7 +224,7 @@ static const char *const usages[] = {
 static const option table[N_OPTIONS] = {
     [OPTION_KEEP] = {"--keep", "N",
         "tokens to keep of each image, reserved ones included, or a share of them, as in 25% "
-        "(required but for sweep, which takes a list of both; without one it goes from 8 to all)",
+        "(required but for sweep, which takes a list of both; without one it goes up to all)",
         read_keep, .commands = IN_MOST, .required = IN_ANY,
         .heading = "select, batch, plot, sweep:"},
     [OPTION_METHOD] = {"--method", NULL, "what chooses them", option_choice, .choice = method_name,

@@ -78,14 +78,9 @@ static int report_batch(const job *all, prunesid_status status) {
 static prunesid_status share(const job *all, const double *phi, size_t n, size_t *budgets) {
     const size_t *const wanted = budgets + n, *const low = wanted + n, *const high = low + n;
     prunesid_status status = PRUNESID_OK;
-    size_t total = 0, floors = 0;
-    for (size_t i = 0; i < n; i++) {
-        total += wanted[i];
-        floors += low[i];
-    }
-    if (!all->of[OPTION_PHI_REF].given)
-        return floors > total ? PRUNESID_ERROR_TOTAL
-                              : prunesid_share(phi, n, total, low, high, budgets);
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++) total += wanted[i];
+    if (!all->of[OPTION_PHI_REF].given) return prunesid_share(phi, n, total, low, high, budgets);
     for (size_t i = 0; i < n && status == PRUNESID_OK; i++)
         status = prunesid_budget(
             phi[i], all->of[OPTION_PHI_REF].real, wanted[i], low[i], high[i], &budgets[i]);
