@@ -699,6 +699,7 @@ static const refusal refusals[] = {
     {PLOT "--grid=4x-5 -o o.png", NULL, "is not HxW"},
     {PLOT "-o o.png", NULL, "plot needs --grid"},
     {PLOT "--grid 4x5", NULL, "plot needs -o"},
+    {"plot t.npy --keep 4 --grid 4x5 --image no.png -o o.svg", "o.svg", "a plot is .png, not .svg"},
     {"plot t.npy --keep 4 --grid 4x5 -o o.png", NULL, "plot needs --image"},
     {"plot t.npy --keep 4 --grid 4x5 -o o.png --image no.png", "no.png", "No such file"},
     {"plot t.npy --keep 4 --grid 4x5 -o o.png --image bad.png", "bad.png",

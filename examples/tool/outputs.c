@@ -3,7 +3,21 @@
 
 #include "names.h"
 
+#include <strings.h>
+
 /* ---- the picture -------------------------------------------------------------------------- */
+
+int read_ending(const job *all, int *as_png) {
+    const char *const path = all->of[OPTION_OUTPUT].text;
+    const int may_be_svg = all->command == COMMAND_SWEEP;
+    if (path == NULL) return EXIT_OK;
+    const char *const folder = strrchr(path, '/');
+    const char *const ending = strrchr(folder != NULL ? folder : path, '.');
+    *as_png = !may_be_svg || (ending != NULL && strcasecmp(ending, ".png") == 0);
+    if (ending == NULL || strcasecmp(ending, *as_png ? ".png" : ".svg") == 0) return EXIT_OK;
+    return report(
+        path, "a %s, not %s", may_be_svg ? "curve is .svg or .png" : "plot is .png", ending);
+}
 
 int check_grid(const job *all) {
     const size_t *const grid = all->of[OPTION_GRID].pair;

@@ -21,7 +21,9 @@ static int save_and_print(const job *all, const plot_png *picture) {
 static int run_one(job *all) {
     const int plots = all->command == COMMAND_PLOT;
     plot_png picture = {NULL, 0};
-    int status = load_images(all);
+    int as_png = 0; /* which it is in any case */
+    int status = plots ? read_ending(all, &as_png) : EXIT_OK;
+    if (status == EXIT_OK) status = load_images(all);
     const size_t n_wanted = all->n_images;
     if (status == EXIT_OK && plots) status = check_grid(all);
     if (status == EXIT_OK) status = prune(all);

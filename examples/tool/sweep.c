@@ -6,7 +6,6 @@
 #include "utf8.h"
 
 #include <math.h>
-#include <strings.h>
 
 enum {
     N_TURNS = 3 /* of a selection: the fastest counts, the machine was least in its way */
@@ -319,16 +318,6 @@ static void print_sweep_table(const sweep *s) {
     print_bend(s);
 }
 
-/* A curve's name ends in .svg or .png, in any case; without an ending it is SVG. */
-static int read_ending(const char *path, int *as_png) {
-    if (path == NULL) return EXIT_OK;
-    const char *const folder = strrchr(path, '/');
-    const char *const ending = strrchr(folder != NULL ? folder : path, '.');
-    *as_png = ending != NULL && strcasecmp(ending, ".png") == 0;
-    if (ending == NULL || *as_png || strcasecmp(ending, ".svg") == 0) return EXIT_OK;
-    return report(path, "a curve is .svg or .png, not %s", ending);
-}
-
 static int stage_curve(const sweep *s, npy_staged *out) {
     const char *const path = s->all->of[OPTION_OUTPUT].text;
     char title[2 * CAUSE_BYTES], sizes[CAUSE_BYTES], cause[CAUSE_BYTES];
@@ -368,7 +357,7 @@ static int show(const sweep *s) {
 
 int run_sweep(job *all) {
     sweep s = {.all = all};
-    int status = read_ending(all->of[OPTION_OUTPUT].text, &s.as_png);
+    int status = read_ending(all, &s.as_png);
     if (status == EXIT_OK) status = load_images(all);
     if (status != EXIT_OK) return status;
     if (all->n_images > 0) {

@@ -169,6 +169,10 @@ void print_image(const job *all, size_t i, const char *file);
 
 /* ---- outputs.c ----------------------------------------------------------------------------- */
 
+/* What the ending of -o asks for, in any case: a plot is PNG; a curve is SVG, or PNG if that is how
+ * its name ends. Another ending is an error. */
+int read_ending(const job *all, int *as_png);
+
 /* Whether --grid gives the tokens of the file. */
 int check_grid(const job *all);
 
