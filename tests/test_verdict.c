@@ -326,6 +326,53 @@ static void when_to_look_again(void **state) {
     assert_int_equal(prunesid_next_test_(&krylov, 1e300), 100);
 }
 
+/* ---- refinement --------------------------------------------------------------------------- */
+
+/* What two columns of S get of each other, and what a third one gets of neither. */
+static void the_second_order_of_a_pass(void **state) {
+    bench b;
+    (void)state;
+    bench_open(&b);
+    prunesid_refiner_ *r = &b.job.refiner;
+    r->n = 3;
+    r->sigma[0] = 3.0;
+    r->sigma[1] = 2.0;
+    r->sigma[2] = 1.0;
+    r->moved[0] = 1e-3;
+    r->moved[1] = 2e-3;
+    r->moved[2] = 0.0;
+    const double pair = 1e-3 * 2e-3 * 9.0 / 5.0;
+    check_near(prunesid_second_order_(&b.job, 0), pair, "the first");
+    check_near(prunesid_second_order_(&b.job, 1), pair, "the second");
+    check_near(prunesid_second_order_(&b.job, 2), 0.0, "one that has not moved");
+    r->moved[2] = 1e3; /* beyond the gaps */
+    check_near(prunesid_second_order_(&b.job, 0), sqrt(pair * pair + 1.0), "next to anything");
+    bench_close(&b);
+}
+
+/* An open column that was refined, with more error left than rounding explains. */
+static void refinement_comes_to_an_end(void **state) {
+    int info = 0;
+    bench b;
+    (void)state;
+    bench_open(&b);
+    prunesid_refiner_ *r = &b.job.refiner;
+    memset(b.job.is_open, 0, K);
+    memset(b.job.is_refined, 0, K);
+    b.job.is_open[0] = b.job.is_refined[0] = 1;
+    r->n = 1;
+    r->columns[0] = 0;
+    r->error[0] = 1e-3;
+    r->floor[0] = 1e-9;
+    r->n_passes = 10;
+    assert_int_equal(prunesid_refine_(&b.job, &info), -1);
+    r->error[0] = 1e-10; /* that is all that float64 can say */
+    r->is_float64 = 1;
+    assert_int_equal(prunesid_refine_(&b.job, &info), 0);
+    assert_int_equal(info, 0);
+    bench_close(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_error_of_a_pair),
@@ -337,6 +384,8 @@ int main(void) {
         cmocka_unit_test(equal_rows_are_levelled),
         cmocka_unit_test(clusters),
         cmocka_unit_test(when_to_look_again),
+        cmocka_unit_test(the_second_order_of_a_pass),
+        cmocka_unit_test(refinement_comes_to_an_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
