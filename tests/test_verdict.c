@@ -226,6 +226,12 @@ static void stand_in_one_group(bench *b, size_t n_kept) {
     job->rest.n_members[0] = job->rest.n_survivors[0] = T;
 }
 
+/* Columns that the choice leaves open, of which none was before. */
+static size_t opened_by_choice(const bench *b, int wants_order, int *has_changed) {
+    memset(b->job.is_open, 0, K);
+    return prunesid_check_choice_(&b->job, 0.5, wants_order, has_changed);
+}
+
 static void which_choices_are_open(void **state) {
     const double error = 1e-6;
     int has_changed = 0;
@@ -234,31 +240,25 @@ static void which_choices_are_open(void **state) {
     bench_open(&b);
     stand_in_one_group(&b, 5);
     b.job.outside[0] = error;
-    const size_t none = prunesid_check_choice_(&b.job, 0.5, 0, &has_changed);
-    assert_int_equal(none, 0);
+    assert_int_equal(opened_by_choice(&b, 0, &has_changed), 0);
     /* The last that is kept and the first that is not. */
     b.job.key[4] = b.job.key[5] + 1.9 * error;
-    memset(b.job.is_open, 0, K);
-    assert_int_equal(prunesid_check_choice_(&b.job, 0.5, 0, &has_changed), 1);
+    assert_int_equal(opened_by_choice(&b, 0, &has_changed), 1);
     assert_int_equal(open_columns(&b), 1);
     b.job.key[4] = b.job.key[5] + 2.1 * error;
-    memset(b.job.is_open, 0, K);
-    assert_int_equal(prunesid_check_choice_(&b.job, 0.5, 0, &has_changed), 0);
+    assert_int_equal(opened_by_choice(&b, 0, &has_changed), 0);
     /* Not next to each other: another that is kept stands between. */
     b.job.key[3] = b.job.key[5] + 1.8 * error;
     b.job.key[4] = b.job.key[5] + 1.5 * error;
-    memset(b.job.is_open, 0, K);
-    assert_int_equal(prunesid_check_choice_(&b.job, 0.5, 0, &has_changed), 1);
+    assert_int_equal(opened_by_choice(&b, 0, &has_changed), 1);
     /* Among those that are kept only if the order is asked for. */
     stand_in_one_group(&b, 5);
     b.job.key[1] = b.job.key[2] + error;
-    memset(b.job.is_open, 0, K);
-    assert_int_equal(prunesid_check_choice_(&b.job, 0.5, 0, &has_changed), 0);
-    assert_int_equal(prunesid_check_choice_(&b.job, 0.5, 1, &has_changed), 1);
+    assert_int_equal(opened_by_choice(&b, 0, &has_changed), 0);
+    assert_int_equal(opened_by_choice(&b, 1, &has_changed), 1);
     /* EXACT's loadings have no bounds. */
     b.job.has_bounds = 0;
-    memset(b.job.is_open, 0, K);
-    assert_int_equal(prunesid_check_choice_(&b.job, 0.5, 1, &has_changed), 0);
+    assert_int_equal(opened_by_choice(&b, 1, &has_changed), 0);
     assert_int_equal(has_changed, 0);
     bench_close(&b);
 }
@@ -274,8 +274,7 @@ static void equal_rows_are_levelled(void **state) {
     b.job.outside[0] = 1e-6;
     b.job.key[5] = b.job.key[4] + 1e-7; /* the copy has come out in front */
     loadings_of(&b, 5)[0] = b.job.key[5];
-    memset(b.job.is_open, 0, K);
-    assert_int_equal(prunesid_check_choice_(&b.job, 0.5, 0, &has_changed), 0);
+    assert_int_equal(opened_by_choice(&b, 0, &has_changed), 0);
     assert_int_equal(has_changed, 1);
     assert_memory_equal(loadings_of(&b, 5), loadings_of(&b, 4), b.job.ldV * sizeof(double));
     assert_true(fabs(loadings_of(&b, 4)[0] - b.job.key[4]) <= 0.0);
