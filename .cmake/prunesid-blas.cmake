@@ -1,7 +1,8 @@
 # Finds OpenBLAS and LAPACKE and makes the imported target prunesid::blas of them, for the build
-# and for the installed package alike. prunesid_blas_missing says what was not found ("" if all
-# was). PRUNESID_BLAS_LIBRARIES and PRUNESID_LAPACKE_LIBRARIES override the search; CMake's own
-# CMAKE_PREFIX_PATH directs it. pkg-config is asked only for folders to try last.
+# and for the installed package alike; a prunesid::blas that is there already is left as it is.
+# prunesid_blas_missing says what was not found ("" if all was). PRUNESID_BLAS_LIBRARIES and
+# PRUNESID_LAPACKE_LIBRARIES override the search; CMake's own CMAKE_PREFIX_PATH directs it.
+# pkg-config is asked for folders to try last, and for what archives need.
 
 set(prunesid_blas_missing "")
 if(TARGET prunesid::blas)
@@ -38,7 +39,7 @@ if(NOT PRUNESID_LAPACKE_LIBRARIES)
         # OpenBLAS as its authors build it holds LAPACKE too; Debian's does not.
         include(CheckFunctionExists)
         set(CMAKE_REQUIRED_LIBRARIES ${PRUNESID_BLAS_LIBRARIES} m)
-        check_function_exists(LAPACKE_dsyevr_work PRUNESID_BLAS_HAS_LAPACKE)
+        check_function_exists(LAPACKE_dsytrd_work PRUNESID_BLAS_HAS_LAPACKE)
         unset(CMAKE_REQUIRED_LIBRARIES)
         if(PRUNESID_BLAS_HAS_LAPACKE)
             set(PRUNESID_LAPACKE_LIBRARIES ${PRUNESID_BLAS_LIBRARIES} CACHE STRING
@@ -72,7 +73,26 @@ if(NOT prunesid_blas_missing STREQUAL "")
     return()
 endif()
 
+# What OpenBLAS's archive needs beside it: an archive cannot say that itself.
+set(prunesid_blas_private ${PRUNESID_PC_OPENBLAS_STATIC_LIBRARIES})
+list(REMOVE_ITEM prunesid_blas_private openblas m)
+if(prunesid_blas_private)
+    list(REMOVE_DUPLICATES prunesid_blas_private)
+endif()
+if("gfortran" IN_LIST prunesid_blas_private)
+    include(CheckLibraryExists)
+    check_library_exists(quadmath quadmath_snprintf "" PRUNESID_HAS_QUADMATH) # x86's gfortran
+    if(PRUNESID_HAS_QUADMATH)
+        list(APPEND prunesid_blas_private quadmath)
+    endif()
+endif()
+set(prunesid_blas_libraries ${PRUNESID_LAPACKE_LIBRARIES} ${PRUNESID_BLAS_LIBRARIES})
+list(REMOVE_DUPLICATES prunesid_blas_libraries)
+if(prunesid_blas_libraries MATCHES "libopenblas[^/;]*\\.a(;|$)")
+    list(APPEND prunesid_blas_libraries ${prunesid_blas_private})
+endif()
+
 add_library(prunesid::blas INTERFACE IMPORTED GLOBAL)
 set_target_properties(prunesid::blas PROPERTIES
     INTERFACE_INCLUDE_DIRECTORIES "${PRUNESID_CBLAS_INCLUDE_DIR};${PRUNESID_LAPACKE_INCLUDE_DIR}"
-    INTERFACE_LINK_LIBRARIES "${PRUNESID_LAPACKE_LIBRARIES};${PRUNESID_BLAS_LIBRARIES};m")
+    INTERFACE_LINK_LIBRARIES "${prunesid_blas_libraries};m")

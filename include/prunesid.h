@@ -52,6 +52,8 @@
  *     PRUNESID_API    in front of every public function of a shared copy; default nothing
  *     PRUNESID_SIMD   the most that the kernels use of an x86-64 processor: 0 SSE2 and BLAS, 1 AVX2
  *                     and FMA, 2 AVX-512; default 2; elsewhere it is 0
+ *     PRUNESID_CBLAS_H, PRUNESID_LAPACKE_H   the BLAS's headers; default <cblas.h>, <lapacke.h>;
+ *                     MKL's are <mkl_cblas.h>, <mkl_lapacke.h>
  *
  * GUARANTEES
  *   - Exactly min(N - reserved, T) distinct ascending indices, for every T >= 1 and N > reserved.
@@ -107,11 +109,17 @@
 #define PRUNESID_VERSION_MAJOR 0
 #define PRUNESID_VERSION_MINOR 2
 #define PRUNESID_VERSION_PATCH 0
+#define PRUNESID_VERSION                                                                           \
+    (PRUNESID_VERSION_MAJOR * 10000 + PRUNESID_VERSION_MINOR * 100 + PRUNESID_VERSION_PATCH)
 #define PRUNESID_ALIGNMENT 16 /* of a workspace, in bytes: what malloc gives */
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* PRUNESID_VERSION of the functions: of a library that was linked or loaded, maybe not that of the
+ * header. Before 1.0 types may change with MINOR: compare version / 100. */
+PRUNESID_PUBLIC_ int prunesid_version(void);
 
 /* ==== STATUS ============================================================================== */
 
@@ -673,13 +681,20 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_represent(const prunesid_config *confi
 #include <omp.h>
 #endif
 
+#ifndef PRUNESID_CBLAS_H
+#define PRUNESID_CBLAS_H <cblas.h>
+#endif
+#ifndef PRUNESID_LAPACKE_H
+#define PRUNESID_LAPACKE_H <lapacke.h>
+#endif
+
 /* Opaque types keep <complex.h> and its macro I out. A unit that calls complex BLAS or LAPACK
  * itself includes their headers before this one. */
 #ifndef CBLAS_H
 #ifndef FORCE_OPENBLAS_COMPLEX_STRUCT
 #define FORCE_OPENBLAS_COMPLEX_STRUCT
 #endif
-#include <cblas.h>
+#include PRUNESID_CBLAS_H
 #endif
 #ifndef _LAPACKE_H_
 #ifndef LAPACK_COMPLEX_CUSTOM
@@ -689,7 +704,7 @@ struct prunesid_complex_double_;
 #define lapack_complex_float struct prunesid_complex_float_
 #define lapack_complex_double struct prunesid_complex_double_
 #endif
-#include <lapacke.h>
+#include PRUNESID_LAPACKE_H
 #endif
 
 #define PRUNESID_PRIVATE_ static inline
@@ -1328,6 +1343,10 @@ PRUNESID_PUBLIC_ size_t prunesid_n_kept(const prunesid_config *config, size_t n_
 }
 
 /* ---- >>checks: the view of the tokens, and what is wrong with an argument ------------------- */
+
+PRUNESID_PUBLIC_ int prunesid_version(void) {
+    return PRUNESID_VERSION;
+}
 
 PRUNESID_PUBLIC_ const char *prunesid_status_string(prunesid_status status) {
     switch (status) {

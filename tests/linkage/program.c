@@ -16,6 +16,10 @@ int unit_b(int32_t kept[BUDGET]);
 #endif
 
 int main(void) {
+    if (prunesid_version() != PRUNESID_VERSION) {
+        puts("the functions are of another version");
+        return 1;
+    }
     int32_t here[BUDGET], a[BUDGET], b[BUDGET];
     if (select_tokens(here) != 0 || unit_a(a) != 0 || unit_b(b) != 0) {
         puts("a selection failed");
