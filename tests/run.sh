@@ -2,7 +2,6 @@
 # Installs what is needed, builds into build/, and runs every test. Arguments go to ctest.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-sh "$root/.ci/packages" libopenmpi-dev openmpi-bin # for examples/mpi_corpus.c
 sh "$root/.ci/setup"
 
 OPENBLAS_NUM_THREADS=1
