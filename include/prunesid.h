@@ -50,8 +50,8 @@
  *            _POSIX_C_SOURCE); ATLAS's has no extern "C": C++ includes it in such a block before.
  *   Macros, defined before the include:
  *     PRUNESID_API    in front of every public function of a shared copy; default nothing
- *     PRUNESID_SIMD   the most that the kernels use of an x86-64 processor: 0 SSE2 and BLAS, 1 AVX2
- *                     and FMA, 2 AVX-512; default 2; elsewhere it is 0
+ *     PRUNESID_SIMD   the most that the kernels use of a processor. x86-64: 0 SSE2 and BLAS, 1 AVX2
+ *                     and FMA, 2 AVX-512; AArch64: 0 BLAS, 1 NEON; elsewhere 0. Default 2
  *     PRUNESID_CBLAS_H, PRUNESID_LAPACKE_H   the BLAS's headers; default <cblas.h>, <lapacke.h>;
  *                     MKL's are <mkl_cblas.h>, <mkl_lapacke.h>
  *
@@ -4735,16 +4735,16 @@ PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_portable_(void) {
         prunesid_pass64_rows_(a, n, d, w, y, z);                                                   \
     }
 
+/* Tiles: intrinsics, since compilers do not fuse a * b + c under -std=c99, and one body for each
+ * set, since a C function cannot take a type. Loops over the sums are unrolled, to keep these in
+ * registers. What lies beyond m and n is read from a place that exists, and not stored. */
+#define PRUNESID_UNROLL_ _Pragma("GCC unroll 8")
+
 #ifndef PRUNESID_SIMD
 #define PRUNESID_SIMD 2
 #endif
 #if PRUNESID_SIMD > 0 && defined(__GNUC__) && defined(__x86_64__)
 #include <immintrin.h>
-
-/* Tiles: intrinsics, since compilers do not fuse a * b + c under -std=c99, and one body for each
- * set, since a C function cannot take a type. Loops over the sums are unrolled, to keep these in
- * registers. What lies beyond m and n is read from a place that exists, and not stored. */
-#define PRUNESID_UNROLL_ _Pragma("GCC unroll 8")
 
 /* Asks for what lies so many floats behind y, which is where the next tile begins: rows of a page
  * each defeat a processor's own guesses. There may be nothing, so it is no pointer's place. 14 % of
@@ -4977,7 +4977,105 @@ PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_of_processor_(void) 
     return prunesid_kernels_avx512_();
 }
 
-#else /* another architecture, NEON say: an #elif in front of this line, with its block and this */
+/* ---- NEON with FMA, which every AArch64 processor has: 16 of the 32 registers hold sums, enough
+ * for two units of 4 cycles; with 24, gcc 12 has to put some into memory ----
+ * The loops over a row are the portable ones: this is what those are compiled for. Not for
+ * big-endian ones, where vectors that are copied and vectors that are loaded differ. */
+#elif PRUNESID_SIMD > 0 && defined(__GNUC__) && defined(__aarch64__) && !defined(__AARCH64EB__)
+#include <arm_neon.h>
+
+/* As prunesid_widen_, with the processor's own conversions. */
+PRUNESID_PRIVATE_ void prunesid_widen_neon_(
+    prunesid_dtype dtype, const unsigned char *from, size_t n, float *out) {
+    size_t j = 0;
+    for (; j + 4 <= n; j += 4) {
+        uint16x4_t half;
+        memcpy(&half, from + j * sizeof(uint16_t), sizeof half);
+        const float32x4_t upper = vreinterpretq_f32_u32(vshll_n_u16(half, 16));
+        vst1q_f32(
+            out + j, dtype == PRUNESID_F16 ? vcvt_f32_f16(vreinterpret_f16_u16(half)) : upper);
+    }
+    prunesid_widen_(dtype, from + j * sizeof(uint16_t), n - j, out + j);
+}
+
+/* for c < min(m, 4), r < min(n, 4): out[c ldo + r] = 0;
+ *     for p < k: out[c ldo + r] += x[c ldx + p] y[r ldy + p] */
+PRUNESID_PRIVATE_ void prunesid_rows_by_rows_neon_(size_t m, size_t n, size_t k, const float *x,
+    size_t ldx, const float *y, size_t ldy, float *out, size_t ldo) {
+    const float *x_row[4], *y_row[4];
+    float32x4_t sum[4][4];
+    for (size_t c = 0; c < 4; c++) x_row[c] = x + prunesid_min_(c, m - 1) * ldx;
+    PRUNESID_UNROLL_ for (size_t r = 0; r < 4; r++) {
+        y_row[r] = y + prunesid_min_(r, n - 1) * ldy;
+        sum[r][0] = sum[r][1] = sum[r][2] = sum[r][3] = vdupq_n_f32(0.0f);
+    }
+    for (size_t p = 0; p < k; p += 4) {
+        const float32x4_t x0 = vld1q_f32(x_row[0] + p), x1 = vld1q_f32(x_row[1] + p);
+        const float32x4_t x2 = vld1q_f32(x_row[2] + p), x3 = vld1q_f32(x_row[3] + p);
+        PRUNESID_UNROLL_ for (size_t r = 0; r < 4; r++) {
+            const float32x4_t yr = vld1q_f32(y_row[r] + p);
+            sum[r][0] = vfmaq_f32(sum[r][0], x0, yr);
+            sum[r][1] = vfmaq_f32(sum[r][1], x1, yr);
+            sum[r][2] = vfmaq_f32(sum[r][2], x2, yr);
+            sum[r][3] = vfmaq_f32(sum[r][3], x3, yr);
+        }
+    }
+    PRUNESID_UNROLL_ for (size_t r = 0; r < 4; r++) {
+        float sums[4]; /* (0 + 1) + (2 + 3) of each */
+        vst1q_f32(
+            sums, vpaddq_f32(vpaddq_f32(sum[r][0], sum[r][1]), vpaddq_f32(sum[r][2], sum[r][3])));
+        PRUNESID_UNROLL_ for (size_t c = 0; c < 4; c++) {
+            if (c < m && r < n) out[c * ldo + r] = sums[c];
+        }
+    }
+}
+
+/* For n >= 16; for c < min(m, 4), j < 16: if (!add) out[c ldo + j] = 0;
+ *     for p < k: out[c ldo + j] += x[c ldx + p] y[p ldy + j] */
+PRUNESID_PRIVATE_ void prunesid_rows_by_columns_neon_(size_t m, size_t n, size_t k, const float *x,
+    size_t ldx, const float *y, size_t ldy, int add, float *out, size_t ldo) {
+    const float *x_row[4];
+    float *out_row[4];
+    float32x4_t sum[4][4];
+    (void)n;
+    for (size_t c = 0; c < 4; c++) {
+        x_row[c] = x + prunesid_min_(c, m - 1) * ldx;
+        out_row[c] = out + prunesid_min_(c, m - 1) * ldo;
+    }
+    PRUNESID_UNROLL_ for (size_t v = 0; v < 4; v++) {
+        PRUNESID_UNROLL_ for (size_t c = 0; c < 4; c++) {
+            sum[v][c] = add ? vld1q_f32(out_row[c] + 4 * v) : vdupq_n_f32(0.0f);
+        }
+    }
+    for (size_t p = 0; p < k; p++) {
+        const float32x4_t x0 = vdupq_n_f32(x_row[0][p]), x1 = vdupq_n_f32(x_row[1][p]);
+        const float32x4_t x2 = vdupq_n_f32(x_row[2][p]), x3 = vdupq_n_f32(x_row[3][p]);
+        PRUNESID_UNROLL_ for (size_t v = 0; v < 4; v++) {
+            const float32x4_t yv = vld1q_f32(y + p * ldy + 4 * v);
+            sum[v][0] = vfmaq_f32(sum[v][0], x0, yv);
+            sum[v][1] = vfmaq_f32(sum[v][1], x1, yv);
+            sum[v][2] = vfmaq_f32(sum[v][2], x2, yv);
+            sum[v][3] = vfmaq_f32(sum[v][3], x3, yv);
+        }
+    }
+    PRUNESID_UNROLL_ for (size_t v = 0; v < 4; v++) {
+        PRUNESID_UNROLL_ for (size_t c = 0; c < 4; c++) {
+            if (c < m) vst1q_f32(out_row[c] + 4 * v, sum[v][c]);
+        }
+    }
+}
+
+/* Four partial sums a number, as BLAS here: its noise. */
+PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_of_processor_(void) {
+    static const prunesid_kernels_ kernels = {prunesid_widen_neon_, prunesid_sigmoid_sum_,
+        prunesid_sigmoid_centred_, prunesid_unit_, prunesid_dot_, prunesid_dot64_,
+        prunesid_widen64_, prunesid_scale_, prunesid_add_, prunesid_sigmoid64_row_,
+        prunesid_pass64_rows_, PRUNESID_NOISE_BLAS_, 4, 4, 16, 4, prunesid_rows_by_rows_neon_,
+        prunesid_rows_by_rows_neon_, prunesid_rows_by_columns_neon_};
+    return &kernels;
+}
+
+#else /* another architecture: an #elif in front of this line, with its block and this */
 PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_of_processor_(void) {
     return prunesid_kernels_portable_();
 }

@@ -16,6 +16,8 @@ static size_t list_sets(const prunesid_kernels_ *sets[MAX_SETS]) {
     const prunesid_kernels_ *const more[] = {prunesid_kernels_avx2_(), prunesid_kernels_avx512_()};
     for (size_t i = 0; i < N_ITEMS(more); i++) /* the next best stands for one that is missing */
         if (more[i] != sets[n - 1]) sets[n++] = more[i];
+#elif PRUNESID_SIMD > 0 && defined(__aarch64__)
+    sets[n++] = prunesid_kernels_of_processor_();
 #endif
     return n;
 }

@@ -108,6 +108,8 @@ macros() {
 #include <lapacke.h>
 #if defined(__GNUC__) && defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__GNUC__) && defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 END
     cat >"$dir/public.c" <<'END'
