@@ -90,7 +90,7 @@ wrong_version() {
 # pkg_config KIND [-static]: no CMake in the consumer. If there is a library, that is what is linked.
 pkg_config() {
     PKG_CONFIG_PATH=$WORK/$1/lib/pkgconfig
-    LD_LIBRARY_PATH=$WORK/$1/lib
+    LD_LIBRARY_PATH=$WORK/$1/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     export PKG_CONFIG_PATH LD_LIBRARY_PATH
     [ "$(pkg-config --modversion prunesid)" = "$VERSION" ]
     libs=$(pkg-config ${2+--static} --libs prunesid)
@@ -147,11 +147,13 @@ deb() {
     done
     ls "$dir/root/usr/share/man/man1/prunesid.1" "$dir/root/usr/share/doc/prunesid/copyright"
     prefix=$dir/root/usr
-    libdir=$(dirname "$(find "$prefix" -name libprunesid.so)")
+    LD_LIBRARY_PATH=$(dirname "$(find "$prefix" -name libprunesid.so)"
+        )${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export LD_LIBRARY_PATH
     configure "$consumer" "$dir/consumer" -DCMAKE_PREFIX_PATH="$prefix" -DWAY=find_package \
         -DTARGET=prunesid::library
-    LD_LIBRARY_PATH=$libdir run_consumer "$dir/consumer"
-    LD_LIBRARY_PATH=$libdir "$prefix/bin/prunesid" --version
+    run_consumer "$dir/consumer"
+    "$prefix/bin/prunesid" --version
 }
 
 # blas OPTION: the sources with libraries that are named.
