@@ -5065,12 +5065,11 @@ PRUNESID_PRIVATE_ void prunesid_rows_by_columns_neon_(size_t m, size_t n, size_t
     }
 }
 
-/* Four partial sums a number, as BLAS here: its noise. */
 PRUNESID_PRIVATE_ const prunesid_kernels_ *prunesid_kernels_of_processor_(void) {
     static const prunesid_kernels_ kernels = {prunesid_widen_neon_, prunesid_sigmoid_sum_,
         prunesid_sigmoid_centred_, prunesid_unit_, prunesid_dot_, prunesid_dot64_,
         prunesid_widen64_, prunesid_scale_, prunesid_add_, prunesid_sigmoid64_row_,
-        prunesid_pass64_rows_, PRUNESID_NOISE_BLAS_, 4, 4, 16, 4, prunesid_rows_by_rows_neon_,
+        prunesid_pass64_rows_, PRUNESID_NOISE_, 4, 4, 16, 4, prunesid_rows_by_rows_neon_,
         prunesid_rows_by_rows_neon_, prunesid_rows_by_columns_neon_};
     return &kernels;
 }
