@@ -93,7 +93,7 @@
 #endif
 
 #ifndef PRUNESID_API
-#define PRUNESID_API
+#define PRUNESID_API /* in front of every public function of a shared copy: LINKAGE */
 #endif
 #ifdef PRUNESID_H_SHARED_
 #define PRUNESID_PUBLIC_ PRUNESID_API
@@ -106,9 +106,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PRUNESID_VERSION_MAJOR 0
-#define PRUNESID_VERSION_MINOR 2
-#define PRUNESID_VERSION_PATCH 0
+#define PRUNESID_VERSION_MAJOR 0 /* of this header */
+#define PRUNESID_VERSION_MINOR 2 /* until MAJOR counts, types may change with it */
+#define PRUNESID_VERSION_PATCH 0 /* types stay as they are */
+/* The three as one number: 10203 is 1.2.3. */
 #define PRUNESID_VERSION                                                                           \
     (PRUNESID_VERSION_MAJOR * 10000 + PRUNESID_VERSION_MINOR * 100 + PRUNESID_VERSION_PATCH)
 #define PRUNESID_ALIGNMENT 16 /* of a workspace, in bytes: what malloc gives */
@@ -168,6 +169,7 @@ PRUNESID_PUBLIC_ int prunesid_version(void);
     X(PRUNESID_ERROR_REPRESENTATIVE, -138, "a representative is not one of the kept tokens")       \
     X(PRUNESID_ERROR_WEIGHT, -139, "the weight of a merge must be between 0 and 1")
 
+/* What a call comes to: PRUNESID_OK, or what was wrong. */
 typedef enum prunesid_status {
 #define PRUNESID_X_(name, value, text) name = value,
     PRUNESID_STATUS_TABLE(PRUNESID_X_)
@@ -212,6 +214,7 @@ typedef enum prunesid_quota_rule {
     X(PRUNESID_QWEN2VL, 3, "qwen2vl", PRUNESID_CENTRE_TOKEN, 4, PRUNESID_TAU_CELLS,                \
         PRUNESID_QUOTA_BOUNDED, 0, "the released Qwen2-VL code")
 
+/* Whose rules a configuration follows. */
 typedef enum prunesid_preset {
 #define PRUNESID_X_(preset, value, name, centring, least, tau, quota, reserved, purpose)           \
     preset = value,
@@ -219,25 +222,29 @@ typedef enum prunesid_preset {
 #undef PRUNESID_X_
 } prunesid_preset;
 
+/* A row of the table: the rules of one preset. */
 typedef struct prunesid_rules {
-    const char *name;
-    prunesid_centring centring;
-    size_t least_groups;
-    prunesid_tau_rule tau;
-    prunesid_quota_rule quota;
-    size_t reserved; /* what prunesid_config_init puts into the configuration */
-    const char *purpose;
+    const char *name;           /* the preset's, as in "llava" */
+    prunesid_centring centring; /* of sigmoid(X) */
+    size_t least_groups;        /* K is no less, where T and d allow */
+    prunesid_tau_rule tau;      /* what the threshold is made of */
+    prunesid_quota_rule quota;  /* how the groups share the budget */
+    size_t reserved;            /* what prunesid_config_init puts into the configuration */
+    const char *purpose;        /* a line on what it is for */
 } prunesid_rules;
 
 /* The row of a preset; NULL for a number behind the last, so that a loop from 0 finds them all. */
 PRUNESID_PUBLIC_ const prunesid_rules *prunesid_preset_rules(size_t preset);
 
-/* How the K principal components are found. Both give the same tokens; EXACT is the reference.
- *   KRYLOV  block Krylov in float32 until the residual says converged, and float64 for the columns
- *           that what is asked for depends on; EXACT where that cannot do it, or K is a large part
- *           of min(T, d)
- *   EXACT   float64 Gram matrix on the smaller side, LAPACK for its top K eigenvectors */
-typedef enum prunesid_svd { PRUNESID_SVD_KRYLOV = 0, PRUNESID_SVD_EXACT = 1 } prunesid_svd;
+/* How the K principal components are found. Both give the same tokens; EXACT is the reference. */
+typedef enum prunesid_svd {
+    /* Block Krylov in float32 until the residual says converged, and float64 for the columns that
+     * what is asked for depends on; EXACT where that cannot do it, or K is a large part of
+     * min(T, d). */
+    PRUNESID_SVD_KRYLOV = 0,
+    PRUNESID_SVD_EXACT = 1 /* float64 Gram matrix on the smaller side, LAPACK for its top K
+                            * eigenvectors */
+} prunesid_svd;
 
 /* Who does the work. */
 typedef struct prunesid_threads {
@@ -247,13 +254,13 @@ typedef struct prunesid_threads {
      * those above. NULL: OpenMP, if the unit is compiled with it; one worker needs neither. */
     void (*run)(void (*task)(void *data, size_t i, size_t worker), void *data, size_t n_tasks,
         size_t n_workers, void *user);
-    void *user;
+    void *user; /* handed to run */
 } prunesid_threads;
 
 /* Rules and budget, for any number of images. Made by prunesid_config_init; any field may be
  * changed before use. */
 typedef struct prunesid_config {
-    prunesid_preset preset;
+    prunesid_preset preset;     /* whose rules */
     size_t budget;              /* N: tokens to keep, reserved and protected ones included */
     size_t reserved;            /* rows inside N that are not tokens (a CLS row); the preset's */
     size_t n_groups;            /* K; default 0: by the preset's rule */
@@ -267,6 +274,7 @@ PRUNESID_PUBLIC_ prunesid_config prunesid_config_init(prunesid_preset preset, si
 
 /* ==== INPUT =============================================================================== */
 
+/* What an element of the tokens is. */
 typedef enum prunesid_dtype {
     PRUNESID_F32 = 0, /* IEEE 754 binary32 */
     PRUNESID_F16 = 1, /* IEEE 754 binary16, as uint16_t */
@@ -286,7 +294,7 @@ typedef struct prunesid_input {
                                       * NULL: ours. K is config.n_groups, which must be set then */
     size_t ld_loadings;              /* their row stride in elements, >= K */
     const int32_t *protected_tokens; /* [n_protected] ascending indices, always kept; or NULL */
-    size_t n_protected;
+    size_t n_protected;              /* 0 without any */
 } prunesid_input;
 
 /* ld = d, first = 0, and neither scores, loadings nor protected tokens. */
@@ -302,12 +310,14 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_input_check(
 
 /* ==== SELECT ============================================================================== */
 
+/* What became of a token. */
 typedef enum prunesid_state {
-    PRUNESID_KEPT = 0,
+    PRUNESID_KEPT = 0,       /* one of the indices */
     PRUNESID_OVER_QUOTA = 1, /* survived NMS, but its group's quota was full */
     PRUNESID_SUPPRESSED = 2  /* too similar to a survivor, or its score was not positive */
 } prunesid_state;
 
+/* Figures of one selection. */
 typedef struct prunesid_stats {
     double rho, phi;        /* Eq. 4; 1 - rho */
     double tau;             /* threshold; 0 where nothing was pruned (n_groups is 0 then) */
@@ -384,10 +394,11 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select(const prunesid_config *config,
     const prunesid_input *input, void *workspace, size_t workspace_bytes, int32_t *indices,
     size_t capacity, prunesid_details *details);
 
+/* Where prunesid_select_alloc takes its workspace from. */
 typedef struct prunesid_allocator {
     void *(*allocate)(size_t n_bytes, void *user); /* aligned to PRUNESID_ALIGNMENT, or NULL */
-    void (*release)(void *memory, void *user);
-    void *user;
+    void (*release)(void *memory, void *user);     /* never called with NULL */
+    void *user;                                    /* handed to both */
 } prunesid_allocator;
 
 /* prunesid_select with a workspace from allocator (NULL: malloc and free), released again.
@@ -398,6 +409,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *co
 
 /* ==== DYNAMIC: the information-aware ratio ================================================ */
 
+/* How much of an image is said twice, and how much is not. */
 typedef struct prunesid_information {
     double rho;       /* Eq. 4: mean of cos(x_i, x_j) over i < j; 0 if T is 1 */
     double rho_cells; /* the same sum with the diagonal, over all T * T cells: PRUNESID_TAU_CELLS */
@@ -426,6 +438,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_budget(
 
 /* ==== BATCH: tiles, frames, windows, images in one call ==================================== */
 
+/* Where the budgets of a batch's regions come from. */
 typedef enum prunesid_sharing {
     PRUNESID_FIXED = 0,   /* each region has its own budget */
     PRUNESID_BY_SIZE = 1, /* config.budget for all, shared in proportion to their tokens */
@@ -447,13 +460,14 @@ typedef struct prunesid_region {
     size_t n_kept;          /* 0 if it failed */
 } prunesid_region;
 
+/* Regions and their rules. */
 typedef struct prunesid_batch {
     /* The rules of every region; budget: N of all together if shared; threads: workers that take a
      * region each, or share every one if there are more of them than regions. */
     prunesid_config config;
-    prunesid_sharing sharing;
+    prunesid_sharing sharing; /* where the regions' budgets come from */
     prunesid_region *regions; /* [n_regions] */
-    size_t n_regions;
+    size_t n_regions;         /* >= 1 */
 } prunesid_batch;
 
 /* What a batch needs. */
@@ -470,6 +484,7 @@ typedef struct prunesid_plan {
 PRUNESID_PUBLIC_ prunesid_region prunesid_region_init(
     const prunesid_input *image, size_t at, size_t n_tokens, size_t budget);
 
+/* A batch of these four; nothing is checked before it is used. */
 PRUNESID_PUBLIC_ prunesid_batch prunesid_batch_init(const prunesid_config *config,
     prunesid_sharing sharing, prunesid_region *regions, size_t n_regions);
 
@@ -537,7 +552,7 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_merge(const prunesid_input *rows, cons
 
 /* Visual tokens in a row of a prompt: the placeholders of an image. */
 typedef struct prunesid_span {
-    size_t first, n_tokens;
+    size_t first, n_tokens; /* rows [first, first + n_tokens), at least one */
 } prunesid_span;
 
 /* A prompt before pruning, and which of its rows stay. For an image alone: one span over all, and
@@ -545,9 +560,9 @@ typedef struct prunesid_span {
 typedef struct prunesid_prompt {
     size_t n_tokens;            /* text and visual tokens */
     const prunesid_span *spans; /* [n_spans] ascending, without overlap */
-    size_t n_spans;
+    size_t n_spans;             /* 0 without visual tokens */
     int32_t *rows; /* [n_rows] ascending rows that stay; room for n_tokens - visual + kept ones */
-    size_t n_rows;
+    size_t n_rows; /* as prunesid_prompt_rows or the caller counts them */
 } prunesid_prompt;
 
 /* prompt->rows and n_rows: all text, and the visual tokens kept.
@@ -570,21 +585,19 @@ typedef enum prunesid_layout {
  * tag whatever it is. Sections one after the other: (n, 1). Structs of four, as llama.cpp has them:
  * (1, 4). */
 typedef struct prunesid_position_ids {
-    void *ids;
-    size_t id_bytes; /* 4: int32_t, 8: int64_t */
-    prunesid_layout layout;
+    void *ids;                           /* read and written */
+    size_t id_bytes;                     /* 4: int32_t, 8: int64_t */
+    prunesid_layout layout;              /* which sections there are */
     size_t section_stride, token_stride; /* in ids; >= 1 */
 } prunesid_position_ids;
 
-/* Where tokens stand once others are gone.
- *   KEEP      as before
- *   COMPACT   as before; what follows a span, text or a second image, moves down to go on behind
- *             the largest kept position. Its ids have to be above the span's, as in every engine
- *   RENUMBER  consecutive */
+/* Where tokens stand once others are gone. */
 typedef enum prunesid_position_policy {
-    PRUNESID_POSITIONS_KEEP = 0,
+    PRUNESID_POSITIONS_KEEP = 0, /* as before */
+    /* As before; what follows a span, text or a second image, moves down to go on behind the
+     * largest kept position. Its ids have to be above the span's, as in every engine. */
     PRUNESID_POSITIONS_COMPACT = 1,
-    PRUNESID_POSITIONS_RENUMBER = 2
+    PRUNESID_POSITIONS_RENUMBER = 2 /* consecutive */
 } prunesid_position_policy;
 
 /* In place: the ids of the prompt's tokens become, in their first n_rows places, those of the rows

@@ -2,6 +2,7 @@
 # What the preprocessor, the compiler and nm say about the header.
 #   check.sh mixed|declarations|orders|macros INCLUDE_DIR CC CXX
 #   check.sh symbols INCLUDE_DIR CC CXX NM SHARED_LIBRARY
+#   check.sh example INCLUDE_DIR CC CXX LIBRARY...
 set -eu
 check=$1
 include=$2
@@ -160,6 +161,33 @@ symbols() {
     "$1" -D --defined-only --format=posix "$2" | cut -d ' ' -f 1 | sort >"$dir/exported"
     [ -s "$dir/declared" ] || fail "no declaration was found"
     diff "$dir/declared" "$dir/exported" || fail "declared (<) and exported (>) differ"
+}
+
+# The example in the opening comment compiles as it stands, but for what stands behind the #include,
+# and keeps what it says.
+example() {
+    sed -n '/^ \* USE$/,/^ \*$/s/^ \*   \(#include "[^"]*"\|  .*\).*/\1/p' \
+        "$include/prunesid.h" >"$dir/use"
+    grep -q '^#include' "$dir/use" || fail "no example was found"
+    {
+        grep '^#' "$dir/use"
+        echo 'int main(void) {'
+        echo '    static float X[100 * 8];'
+        echo '    const size_t T = 100, d = 8;'
+        echo '    for (size_t i = 0; i < T * d; i++) X[i] = (float)(i * i % 101);'
+        grep -v '^#' "$dir/use"
+        echo '    size_t n = 1;'
+        echo '    while (n < 64 && kept[n - 1] < kept[n]) n++;'
+        echo '    return status == PRUNESID_OK && prunesid_n_kept(&config, T) == n &&'
+        echo '        kept[0] >= 0 && kept[63] < 100 ? 0 : 1;'
+        echo '}'
+    } >"$dir/example.c"
+    for mode in "c c99" "c++ c++11"; do
+        # shellcheck disable=SC2086
+        compile $mode -Wall -Wextra -Werror "$dir/example.c" -o "$dir/example" -x none "$@" -lm ||
+            fail "the example does not compile ($mode)"
+        "$dir/example" || fail "the example does not keep 64 ascending indices ($mode)"
+    done
 }
 
 shift 4
