@@ -138,7 +138,9 @@ static void reserved_rows_at_the_limits(void **unused) {
     }
 }
 
-/* The sigmoid saturates long before exp overflows: no errno, and the bits of +-700. */
+/* The sigmoid saturates long before exp overflows: no errno, and the bits of +-700. Where a
+ * container or an emulator refuses what OpenBLAS asks for its first buffer, that leaves an errno:
+ * the first image is done twice. */
 static void huge_tokens_leave_errno_alone(void **unused) {
     static const size_t shapes[][2] = {{40, 24}, {24, 40}, {120, 100}};
     static const float sizes[] = {701.0f, 1e5f, 3e38f};
@@ -157,11 +159,13 @@ static void huge_tokens_leave_errno_alone(void **unused) {
         for (size_t side = 0; side < 2; side++) {
             const prunesid_input input = prunesid_input_init(side == 0 ? x : y, PRUNESID_F32, T, d);
             guard workspace = guard_workspace(&config, &input);
-            errno = 0;
-            assert_int_equal(prunesid_psca(&config, &input, workspace.data, workspace.n_bytes,
-                                 v[side], NULL, NULL, NULL),
-                PRUNESID_OK);
-            assert_int_equal(errno, 0);
+            for (int is_first = i == 0; is_first >= 0; is_first--) {
+                errno = 0;
+                assert_int_equal(prunesid_psca(&config, &input, workspace.data, workspace.n_bytes,
+                                     v[side], NULL, NULL, NULL),
+                    PRUNESID_OK);
+                assert_true(errno == 0 || is_first);
+            }
             guard_free(&workspace);
         }
         CHECK(memcmp(v[0], v[1], T * 4 * sizeof *v[0]) == 0, "case %zu", i);
