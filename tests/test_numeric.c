@@ -103,10 +103,12 @@ static double sigmoid_error(size_t T, size_t d, prunesid_svd svd, double limit) 
     return worst;
 }
 
+/* KRYLOV's limit is not its sigmoid's, which is test_kernels', but the model's 6 u for a product by
+ * BLAS, times the norm of 20. */
 static void sigmoid(void **unused) {
     (void)unused;
     print_message("sigmoid: EXACT %.2g", sigmoid_error(2000, 2, PRUNESID_SVD_EXACT, 2e-7));
-    print_message(", KRYLOV %.2g\n", sigmoid_error(800, 300, PRUNESID_SVD_KRYLOV, 1e-6));
+    print_message(", KRYLOV %.2g\n", sigmoid_error(800, 300, PRUNESID_SVD_KRYLOV, 7e-6));
 }
 
 /* A process may take subnormal numbers for zero, since some library of it was built with

@@ -71,6 +71,15 @@ static inline int npy_host_is_little_endian_(void) {
     return first == 1;
 }
 
+/* Items of at most 8 bytes, the last byte first. */
+static inline void npy_swap_(void *items, size_t n_items, size_t item_bytes) {
+    unsigned char *at = (unsigned char *)items, swapped[8];
+    for (; n_items > 0; n_items--, at += item_bytes) {
+        for (size_t i = 0; i < item_bytes; i++) swapped[item_bytes - 1 - i] = at[i];
+        memcpy(at, swapped, item_bytes);
+    }
+}
+
 /* ---- the header: a Python dict literal ---------------------------------------------------- */
 
 /* The next character after blanks, 0 at the end. */
@@ -272,6 +281,7 @@ static inline int npy_read_data_(
     if (out->data == NULL) return npy_fail_(error, "out of memory");
     if (fread(out->data, 1, data_bytes, file) != data_bytes)
         return npy_fail_(error, "could not be read to its end");
+    if (!npy_host_is_little_endian_()) npy_swap_(out->data, out->n_items, out->item_bytes);
     return 0;
 }
 
@@ -346,8 +356,6 @@ static inline int npy_open_input_(npy_source_ *out, npy_error_ error) {
 static inline int npy_open_(const char *path, npy_source_ *out, npy_error_ error) {
     struct stat about;
     memset(out, 0, sizeof *out);
-    if (!npy_host_is_little_endian_())
-        return npy_fail_(error, "big-endian machines are not supported");
     if (strcmp(path, "-") == 0) return npy_open_input_(out, error);
     if (stat(path, &about) != 0) return npy_fail_(error, "%s", strerror(errno));
     if (!S_ISREG(about.st_mode)) /* before it is opened: a FIFO would block */

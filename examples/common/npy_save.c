@@ -408,8 +408,7 @@ int npy_stage_array(const char *path, const char *descr, int n_dims, const size_
     char tuple[128] = "";
     npy_array array = {0};
     size_t n_items = 1, length = 0;
-    if (!npy_host_is_little_endian_() || n_dims < 0 || n_dims > NPY_MAX_DIMS ||
-        npy_accept_dtype_(descr, &array, cause) != 0)
+    if (n_dims < 0 || n_dims > NPY_MAX_DIMS || npy_accept_dtype_(descr, &array, cause) != 0)
         return npy_fail_(cause, "this array cannot be saved");
     for (int i = 0; i < n_dims; i++) {
         n_items *= shape[i];
@@ -424,8 +423,17 @@ int npy_stage_array(const char *path, const char *descr, int n_dims, const size_
     head[head_bytes - 1] = '\n';
     head[8] = (char)((head_bytes - 10) & 255);
     head[9] = (char)((head_bytes - 10) >> 8);
-    return npy_stage(
-        path, head, head_bytes, data, n_items * array.item_bytes, out, error, error_bytes);
+    const size_t n_bytes = n_items * array.item_bytes;
+    if (!npy_host_is_little_endian_()) {
+        array.data = malloc(n_bytes + 1);
+        if (array.data == NULL) return npy_fail_(cause, "out of memory");
+        memcpy(array.data, data, n_bytes);
+        npy_swap_(array.data, n_items, array.item_bytes);
+        data = array.data;
+    }
+    const int status = npy_stage(path, head, head_bytes, data, n_bytes, out, error, error_bytes);
+    free(array.data);
+    return status;
 }
 
 int npy_save(const char *path, const char *descr, int n_dims, const size_t *shape, const void *data,
