@@ -27,6 +27,10 @@ try:
     import torch
 except ImportError:
     torch = None
+try:
+    import ml_dtypes
+except ImportError:
+    ml_dtypes = None
 
 import prunesid
 from prunesid import Status
@@ -347,6 +351,8 @@ class Input(Case):
         self.same(d.order, prunesid.select(brain.float(), 20, details=True).order)
         self.same(prunesid.select(x, 20, scores=brain[:, 0]),
                   prunesid.select(x, 20, scores=brain[:, 0].float()))
+        self.refused(Status.SCORES_NOT_FINITE, prunesid.select, x, 20,
+                     scores=torch.full((120,), torch.inf, dtype=torch.bfloat16))
         for rows in (same[0], half, brain):
             merged = prunesid.merge(rows, d.indices, d.representative)
             self.assertEqual((merged.dtype, tuple(merged.shape)), (rows.dtype, (20, 16)))
@@ -355,6 +361,13 @@ class Input(Case):
         self.same(np.asarray(wide[d.indices]), np.asarray(wide[torch.from_numpy(d.indices).long()]))
         with self.assertRaisesRegex(TypeError, "meta"):
             prunesid.select(torch.empty(4, 4, device="meta"), 2)
+
+    @unittest.skipIf(ml_dtypes is None, "no ml_dtypes")
+    def test_ml_dtypes(self):
+        x = made_up(60, 8).astype(ml_dtypes.bfloat16)
+        d = prunesid.select(x, 9, details=True)
+        self.same(d, prunesid.select(x.view(np.uint16), 9, dtype="bf16", details=True))
+        self.assertEqual(prunesid.merge(x, d.indices, d.representative).dtype, x.dtype)
 
     def test_tensors_without_torch(self):
         x = made_up(50, 8)
@@ -380,6 +393,8 @@ class Batch(Case):
             self.same(plain, [got.indices for got in many])
             if sharing != "fixed":
                 self.assertEqual(sum(map(len, plain)), total)
+            else:
+                self.same([got.share for got in many], np.broadcast_to(total, 3))
 
     def test_shares(self):
         phi = [prunesid.redundancy(x).phi for x in self.images]
@@ -399,6 +414,8 @@ class Batch(Case):
         self.assertEqual((error.image, error.row, error.column), (1, 30, 2))
         self.assertIsNone(error.results[1])
         self.same(error.results[0], prunesid.select(self.images[0], len(error.results[0])))
+        error = self.refused(Status.TOKENS_NOT_FINITE, prunesid.batch, [bad, bad], 9, "size")
+        self.assertEqual((error.image, error.results), (0, [None, None]))
         error = self.refused(Status.PROTECTED_INDEX, prunesid.batch, self.images, 50, "phi",
                              protected=[None, None, [200]])
         self.assertEqual((error.image, error.results), (2, None))

@@ -260,9 +260,8 @@ def _input(tokens, dtype):
         raise ValueError(f"tokens are [T, d], not of shape {array.shape}")
     n, d = array.shape
     row, column = array.strides
-    if ((d > 1 and column != array.itemsize) or
-            (n > 1 and (row % array.itemsize or row < d * array.itemsize)) or
-            not array.flags.aligned):
+    if ((d > 1 and column != array.itemsize) or (n > 1 and row < d * array.itemsize) or
+            not array.flags.aligned):  # of the strides too
         array = np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED"])
     made = ffi.new("prunesid_input *",
                    lib.prunesid_input_init(_pointer("void *", array), code, n, d))
@@ -358,7 +357,7 @@ def select(tokens, keep, *, preset="auto", scores=None, protected=None, reserved
     groups     number K of groups; None: by the preset's rule, or the width of loadings
     svd        "krylov" or "exact"; the tokens are the same
     loadings   [T, K] of an SVD of your own
-    workers    threads that share the work on this image; the result is the same
+    workers    threads that share the work on this image, if it is large; the result is the same
     details    True: Details
     scope      of details: who may represent a dropped token: "all", "group", or None to leave
                representatives out, which cost about as much as a third of a selection
