@@ -1,7 +1,7 @@
 #!/bin/sh
 # One step of the package tests; see CMakeLists.txt. The environment names CMAKE, CC, CXX,
-# GENERATOR, SOURCE (this project), WORK (a folder for installed copies) and VERSION (of this
-# project).
+# GENERATOR, PYTHON (or nothing), SOURCE (this project), WORK (a folder for installed copies) and
+# VERSION (of this project).
 set -eu
 step=$1
 shift
@@ -22,7 +22,8 @@ build() { # TO OPTIONS...
     to=$1
     shift
     configure "$SOURCE" "$to" -DCMAKE_BUILD_TYPE=Release -DPRUNESID_BUILD_TESTS=OFF \
-        -DPRUNESID_BUILD_EXAMPLES=OFF -DPRUNESID_BUILD_TOOL=OFF -DPRUNESID_BUILD_BENCH=OFF "$@"
+        -DPRUNESID_BUILD_EXAMPLES=OFF -DPRUNESID_BUILD_TOOL=OFF -DPRUNESID_BUILD_BENCH=OFF \
+        -DPRUNESID_BUILD_PYTHON=OFF "$@"
     "$CMAKE" --build "$to"
 }
 
@@ -129,15 +130,17 @@ copied() {
 # deb: what is packed, for whom; the development package and the library's are enough to build on.
 deb() {
     # shellcheck disable=SC2046
-    build "$dir/build" $(options shared) -DPRUNESID_BUILD_TOOL=ON -DCMAKE_INSTALL_PREFIX=/usr
+    build "$dir/build" $(options shared) -DPRUNESID_BUILD_TOOL=ON -DPRUNESID_BUILD_PYTHON=ON \
+        -DCMAKE_INSTALL_PREFIX=/usr
     "$CMAKE" --build "$dir/build" --target package
-    for package in libprunesid-dev "libprunesid${VERSION%.*}" prunesid; do
+    for package in libprunesid-dev "libprunesid${VERSION%.*}" prunesid python3-prunesid; do
         file=$(echo "$dir/build/${package}_${VERSION}"_*.deb)
         depends=$(dpkg-deb --field "$file" Depends)
         echo "$package: $depends"
         case $package in
         libprunesid-dev) wanted="libopenblas-dev liblapacke-dev libprunesid${VERSION%.*}" ;;
         libprunesid*) wanted="libc6 liblapacke libopenblas0" ;;
+        python3-prunesid) wanted="python3-numpy python3-cffi libprunesid${VERSION%.*}" ;;
         prunesid) wanted="libc6 liblapacke libopenblas0 libpng16-16 libjpeg62-turbo" ;;
         esac
         for name in $wanted; do
@@ -154,6 +157,10 @@ deb() {
         -DTARGET=prunesid::library
     run_consumer "$dir/consumer"
     "$prefix/bin/prunesid" --version
+    if "$PYTHON" -c 'import cffi, numpy' 2>/dev/null; then
+        PYTHONPATH=$prefix/lib/python3/dist-packages "$PYTHON" -m doctest \
+            "$prefix/lib/python3/dist-packages/prunesid.py"
+    fi
 }
 
 # blas OPTION: the sources with libraries that are named.
