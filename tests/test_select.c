@@ -85,13 +85,12 @@ static void exact_keeps_what_the_exact_svd_keeps(void **unused) {
     assert_int_equal(t.n_krylov, 0);
 }
 
-/* The default's sets, orders and groups are EXACT's, by every preset, with attention and without;
- * with PRUNESID_TEST_RUNS for all of these budgets, else for some of them. */
+/* The default's sets, orders and groups are EXACT's, by every preset, with attention and without:
+ * from PRUNESID_TEST_RUNS=1000 on for all of these budgets, else for some of them. */
 static void the_default_selects_what_exact_selects(void **unused) {
     static const size_t budgets[] = {
         8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 80, 96, 128, 160, 192, 224, 256};
-    const size_t step = getenv("PRUNESID_TEST_RUNS") != NULL ? 1 : 13,
-                 n_presets = 2 * N_ITEMS(all_presets);
+    const size_t step = n_runs(1) < 1000 ? 13 : 1, n_presets = 2 * N_ITEMS(all_presets);
     size_t n = 0, n_krylov = 0, n_refined = 0, n_exact = 0;
     (void)unused;
     for (size_t s = 0; s < N_ITEMS(all_sets); s++) {
