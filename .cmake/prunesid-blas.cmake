@@ -95,4 +95,4 @@ endif()
 add_library(prunesid::blas INTERFACE IMPORTED GLOBAL)
 set_target_properties(prunesid::blas PROPERTIES
     INTERFACE_INCLUDE_DIRECTORIES "${PRUNESID_CBLAS_INCLUDE_DIR};${PRUNESID_LAPACKE_INCLUDE_DIR}"
-    INTERFACE_LINK_LIBRARIES "${prunesid_blas_libraries};m")
+    INTERFACE_LINK_LIBRARIES "${prunesid_blas_libraries}")

@@ -27,8 +27,9 @@ Threads: a call runs without the GIL (cffi releases it), and calls share nothing
 threads select at a time. Set OPENBLAS_NUM_THREADS=1 there.
 
 The library is PRUNESID_LIBRARY of the environment if that is set, else
-libprunesid.so.MAJOR.MINOR beside this file, else the system's. Types, statuses, presets and fields
-come from prunesid_cdef.h, which the build makes of prunesid.h. MIT licence.
+libprunesid.so.MAJOR.MINOR beside this file or in the lib that it is installed in, else the
+system's. Types, statuses, presets and fields come from prunesid_cdef.h, which the build makes of
+prunesid.h. MIT licence.
 """
 import collections
 import concurrent.futures
@@ -60,8 +61,9 @@ except FileNotFoundError as error:
 _declared = ffi.typeof("enum prunesid_python").relements["prunesid_declared_version"]
 _name = "libprunesid.so." + _version_text(_declared).rpartition(".")[0]
 _path = os.environ.get("PRUNESID_LIBRARY")
-if not _path:
-    _path = str(_here / _name) if (_here / _name).exists() else _name
+if not _path:  # as it was built, or installed with the library into lib of a prefix
+    _beside = [folder / _name for folder in (_here, _here.parents[1]) if (folder / _name).exists()]
+    _path = str(_beside[0]) if _beside else _name
 try:
     lib = ffi.dlopen(_path)
     _version = lib.prunesid_version()

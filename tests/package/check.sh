@@ -170,6 +170,16 @@ blas() {
     run_consumer "$dir/build"
 }
 
+# named_blas LIBRARIES: what is installed with a BLAS that was named takes that one again.
+named_blas() {
+    build "$dir/build" -DPRUNESID_BLAS_LIBRARIES="$1" -DCMAKE_INSTALL_PREFIX="$dir/prefix"
+    "$CMAKE" --install "$dir/build"
+    configure "$consumer" "$dir/consumer" -DCMAKE_PREFIX_PATH="$dir/prefix" -DWAY=find_package \
+        -DTARGET=prunesid::prunesid
+    run_consumer "$dir/consumer"
+    objdump -p "$dir/consumer/consumer" | grep 'NEEDED.*libblas'
+}
+
 # blas_with_lapacke ARCHIVE: an OpenBLAS as its authors build it carries LAPACKE. One is made of
 # Debian's two archives, and is all there is in reach.
 blas_with_lapacke() {
