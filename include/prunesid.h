@@ -62,8 +62,9 @@
  *     with its number of threads; the last two can reach the last bit of a loading.
  *   - No globals, heap (but in prunesid_select_alloc), stdio, locale, errno or change to OpenBLAS's
  *     threads. Re-entrant with distinct workspaces.
- *   - On any status but PRUNESID_OK nothing is written to an output; a batch whose regions fail one
- *     by one writes the others'.
+ *   - On any status but PRUNESID_OK nothing is written to an output but what says why: a plan, the
+ *     place that prunesid_input_check names, a region's status. A batch whose regions fail one by
+ *     one writes the others'.
  *   - Finiteness is tested on the bits, so -ffast-math does not defeat it.
  *
  * MEMORY
