@@ -113,7 +113,7 @@
 /* The three as one number: 10203 is 1.2.3. */
 #define PRUNESID_VERSION                                                                           \
     (PRUNESID_VERSION_MAJOR * 10000 + PRUNESID_VERSION_MINOR * 100 + PRUNESID_VERSION_PATCH)
-#define PRUNESID_ALIGNMENT 16 /* of a workspace, in bytes: what malloc gives */
+#define PRUNESID_ALIGNMENT 16 /* of a workspace, in bytes: what malloc gives on 64-bit machines */
 
 #ifdef __cplusplus
 extern "C" {
@@ -1302,15 +1302,18 @@ PRUNESID_PUBLIC_ prunesid_status prunesid_select_alloc(const prunesid_config *co
         return PRUNESID_ERROR_NULL;
     PRUNESID_TRY_(prunesid_check_image_(config, input));
     PRUNESID_TRY_(prunesid_workspace_size(config, input->n_tokens, input->dim, &bytes));
-    void *workspace =
-        allocator != NULL ? allocator->allocate(bytes, allocator->user) : malloc(bytes);
-    if (workspace == NULL) return PRUNESID_ERROR_ALLOCATION;
+    void *const memory = allocator != NULL ? allocator->allocate(bytes, allocator->user)
+                                           : malloc(bytes + PRUNESID_ALIGNMENT);
+    if (memory == NULL) return PRUNESID_ERROR_ALLOCATION;
+    char *workspace = (char *)memory;
+    if (allocator == NULL) /* malloc aligns to 8 on some 32-bit machines */
+        workspace += ((uintptr_t)0 - (uintptr_t)memory) % PRUNESID_ALIGNMENT;
     const prunesid_status status =
         prunesid_select(config, input, workspace, bytes, indices, capacity, details);
     if (allocator != NULL)
-        allocator->release(workspace, allocator->user);
+        allocator->release(memory, allocator->user);
     else
-        free(workspace);
+        free(memory);
     return status;
 }
 
